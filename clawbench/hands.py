@@ -75,8 +75,8 @@ def in_our_words() -> Generator[None]:
     except FileRefused as error:
         raise _file_refused(error) from error
     except SandboxFrozen as error:
-        # We freeze only what has no call under way: somebody else paused it, and nothing in it is lost.
-        raise Unavailable(f"the sandbox is paused: {error}", retry_after_s=2) from error
+        # We freeze only what has no call under way: this met the cut, and who asks again is told of it.
+        raise Unavailable(f"the run is being finalized: {error}", retry_after_s=2) from error
     except SandboxGone as error:
         raise OutcomeUnknown(f"the sandbox is gone: {error}") from error
     except SandboxUnavailable as error:

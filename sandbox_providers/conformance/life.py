@@ -10,7 +10,7 @@ from dataclasses import replace
 from sandbox_providers.conformance.files import refused
 from sandbox_providers.conformance.subject import Failed, Subject, expect
 from sandbox_providers.contract import Lost, Sandbox
-from sandbox_providers.errors import SandboxError, SandboxFrozen, SandboxGone, SpecRefused
+from sandbox_providers.errors import SandboxError, SandboxFrozen, SandboxGone, SandboxUnavailable, SpecRefused
 
 
 async def _raises(doing: Awaitable[object], error_type: type[SandboxError]) -> None:
@@ -50,19 +50,34 @@ async def what_was_given_is_observed(s: Subject) -> None:
 
 
 async def frozen_is_final_and_files_stay_readable(s: Subject) -> None:
-    async with s.fresh() as sandbox:
+    spec = s.spec()
+    async with s.fresh(spec) as sandbox:
         await s.provider.write(sandbox, "kept", b"evidence", op_id=s.op_id())
         running = await s.start(sandbox, s.script("while :; do echo x >>grows; done"))
         await s.other.stat(sandbox, "kept")  # so that it, too, is attached
+        await asyncio.gather(s.provider.freeze(sandbox), s.other.freeze(sandbox))
         await s.provider.freeze(sandbox)
-        await s.provider.freeze(sandbox)
-        expect((await s.provider.health(sandbox)).state == "frozen", sandbox)
+        expect((await s.provider.health(await s.provider.create(spec))).state == "frozen", sandbox)
         await _raises(s.provider.start(sandbox, s.script("true")), SandboxFrozen)
         await _raises(s.other.start(sandbox, s.script("true")), SandboxFrozen)
         await _raises(s.provider.wait(sandbox, running, timeout_s=0), SandboxFrozen)
         first = b"".join([chunk async for chunk in s.other.download(sandbox, "/app")])
         second = b"".join([chunk async for chunk in s.provider.download(sandbox, "/app")])
         expect(b"evidence" in first and first == second, len(first))
+
+
+async def a_freeze_meets_those_who_are_just_arriving(s: Subject) -> None:
+    arriving = [s.open_provider() for _ in range(4)]
+    async with s.fresh() as sandbox:
+        asked = [asyncio.create_task(provider.stat(sandbox, "/")) for provider in arriving]
+        await s.provider.freeze(sandbox)
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        told = [answer for answer in answers if isinstance(answer, BaseException)]
+        expect(all(isinstance(error, SandboxGone | SandboxUnavailable) for error in told), told)
+        expect((await s.other.health(sandbox)).state == "frozen", sandbox)
+    for provider in arriving:
+        await provider.close()
 
 
 async def a_removed_sandbox_is_gone_and_its_commands_lost(s: Subject) -> None:
@@ -147,6 +162,7 @@ CHECKS = (
     what_cannot_be_given_is_refused,
     what_was_given_is_observed,
     frozen_is_final_and_files_stay_readable,
+    a_freeze_meets_those_who_are_just_arriving,
     a_removed_sandbox_is_gone_and_its_commands_lost,
     destroying_twice_is_fine,
     only_owned_sandboxes_are_listed,

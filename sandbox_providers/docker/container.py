@@ -30,6 +30,7 @@ _RESERVED_PIDS = 8
 _PROXY = "http://127.0.0.1:3128"
 """Where the runner lets programs in that may reach ``egress``."""
 _NO_PROXY, _NO_PROXY_VARIABLES = "localhost,127.0.0.1,::1", ("NO_PROXY", "no_proxy")
+_FROZEN = "frozen-"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -63,6 +64,16 @@ def validate(spec: SandboxSpec) -> None:
 
 def container_name(sandbox_id: str) -> str:
     return f"clawbench-{sandbox_id}"
+
+
+def frozen_name(sandbox_id: str) -> str:
+    """What a container is called from its freezing on: the one thing of it that can be changed for good, and not from
+    inside."""
+    return f"{_FROZEN}{container_name(sandbox_id)}"
+
+
+def is_frozen(container: Json) -> bool:
+    return str(container["Name"]).startswith(f"/{_FROZEN}")
 
 
 def fingerprint(spec: SandboxSpec) -> str:

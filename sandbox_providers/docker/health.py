@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 from sandbox_providers.contract import Health, Problem
+from sandbox_providers.docker.container import is_frozen
 from sandbox_providers.docker.engine import Engine, Json
-from sandbox_providers.errors import SandboxError, SandboxFrozen, SandboxGone
+from sandbox_providers.errors import SandboxError, SandboxFrozen, SandboxGone, SandboxUnavailable
 
 _OLDEST_API = (1, 41)
 _EXIT_TTL = 0
@@ -55,9 +56,11 @@ def _missing_limits(info: Json) -> list[Problem]:
 def health_of(container: Json) -> Health:
     state = container["State"]
     if state["Paused"]:
-        return Health(state="frozen")
+        return Health(state="unreachable", why="somebody has paused it", caused_by="platform")
     if state["Running"]:
         return Health(state="running")
+    if is_frozen(container):
+        return Health(state="frozen")
     if state["Status"] == "created":
         return Health(state="gone", why="it was never started", caused_by="platform")
     code = state["ExitCode"]
@@ -75,4 +78,6 @@ def why_silent(health: Health) -> SandboxError | None:
         return SandboxFrozen("the sandbox is frozen")
     if health.state == "gone":
         return SandboxGone(f"the sandbox has ended: {health.why}")
+    if health.state == "unreachable":
+        return SandboxUnavailable(f"the sandbox cannot be reached: {health.why}")
     return None

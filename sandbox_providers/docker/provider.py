@@ -7,6 +7,7 @@ import hashlib
 import posixpath
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -77,7 +78,9 @@ class DockerProvider:
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         self.validate(spec)
-        name = container.container_name(spec.id)
+        name, frozen = container.container_name(spec.id), container.frozen_name(spec.id)
+        with suppress(EngineNotFound):
+            return self._same(spec, await self._engine.inspect(frozen))
         config = container.container_config(spec, volume=self._volume)
         try:
             await self._engine.call(lambda client: client.create_container_from_config(config, name))
@@ -91,17 +94,19 @@ class DockerProvider:
     async def _started(self, spec: SandboxSpec, name: str) -> Sandbox:
         """The sandbox of an existing container, started if it never was; one that has ended stays ended."""
         found = await self._inspect(name)
-        if found["Config"]["Labels"].get(f"{container.LABEL}.spec") != container.fingerprint(spec):
-            raise SpecRefused(f"sandbox {spec.id!r} exists and is another one")
+        sandbox = self._same(spec, found)
         if found["State"]["Status"] == "created":
             await self._start(name, spec.image)
             found = await self._inspect(name)
-        if found["State"]["Paused"]:
-            return container.handle(found)
         if not found["State"]["Running"]:
             raise SandboxGone(f"sandbox {spec.id!r} has ended: {health_of(found).why}")
-        sandbox = container.handle(found, boot=await self._remote.boot(container.handle(found)))
+        sandbox = container.handle(found, boot=await self._remote.boot(sandbox))
         return container.handle(found, boot=sandbox.data["boot"], deadline=await self._remote.deadline(sandbox))
+
+    def _same(self, spec: SandboxSpec, found: Json) -> Sandbox:
+        if found["Config"]["Labels"].get(f"{container.LABEL}.spec") != container.fingerprint(spec):
+            raise SpecRefused(f"sandbox {spec.id!r} exists and is another one")
+        return container.handle(found)
 
     async def _start(self, name: str, image_ref: str) -> None:
         try:
@@ -143,15 +148,23 @@ class DockerProvider:
         return network_log(await self._remote.request(sandbox, "g", b""))
 
     async def freeze(self, sandbox: Sandbox) -> None:
+        """Marked by its name and killed. Pausing it would keep its memory, and can hang the engine for ever where
+        it meets an exec that is just starting (seen with Docker 20.10)."""
         self._remote.close(sandbox)
-        try:
-            await self._engine.call(lambda client: client.pause(sandbox.data["container"]))
-        except EngineNotFound as error:
-            raise SandboxGone("the container was removed") from error
-        except (EngineRefused, SandboxUnavailable):
-            found = await self._inspect(sandbox.data["container"])
-            if found["State"]["Running"] and not found["State"]["Paused"]:
-                raise
+        ref, name = sandbox.data["container"], container.frozen_name(sandbox.id)
+        found = await self._inspect(ref)
+        if not found["State"]["Running"]:
+            return
+        with suppress(EngineRefused, EngineNotFound):  # somebody else is at it, too
+            if not container.is_frozen(found):
+                await self._engine.call(lambda client: client.rename(ref, name))
+        with suppress(EngineRefused, EngineNotFound):  # it has just ended
+            await self._engine.call(lambda client: client.kill(ref, "KILL"))
+        for _ in range(_GONE_POLLS):
+            if not (await self._inspect(ref))["State"]["Running"]:
+                return
+            await asyncio.sleep(0.05)
+        raise SandboxUnavailable(f"the engine does not finish killing {ref}")
 
     async def destroy(self, sandbox: Sandbox) -> None:
         self._remote.close(sandbox)
@@ -257,7 +270,7 @@ class DockerProvider:
 
     async def upload(self, sandbox: Sandbox, path: str, tar: bytes) -> None:
         found = await self._inspect(sandbox.data["container"])
-        if found["State"]["Paused"]:
+        if container.is_frozen(found):
             raise SandboxFrozen("the sandbox is frozen")
         await transfer.upload(self._engine, str(found["Id"]), _absolute(sandbox, path), tar)
 
