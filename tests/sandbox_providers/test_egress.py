@@ -113,7 +113,7 @@ def through(target, send=b"GET / HTTP/1.0\\r\\n\\r\\n"):
     s.sendall(b"CONNECT " + target.encode() + b" HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
     got = b""
     while b"\\r\\n\\r\\n" not in got:
-        got += s.recv(1)
+        got += s.recv(1) or exit("cut")
     if b" 200 " in got:
         s.sendall(send)
         s.shutdown(socket.SHUT_WR)
@@ -224,7 +224,12 @@ s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
 print(s.recv(999).endswith(b"good day"), flush=True)
 while not __import__("os").path.exists("on"):
     __import__("time").sleep(0.02)
-print(through("allowed.test:443").endswith(b"good day"))
+while True:
+    try:
+        print(through("allowed.test:443").endswith(b"good day"))
+        break
+    except SystemExit:  # the runner has not heard yet that the process that carried it is gone
+        continue
 """
     spec = subject.python(script, timeout_s=60)
     await first.start(sandbox, spec)
