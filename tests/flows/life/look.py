@@ -12,6 +12,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from clawbench.flows.publish import facts_of
+from clawbench.flows.tools import TOOLS
 from clawbench.model.event import Event, EventKind, broken_at
 from clawbench.model.gate import WORKSPACE, ask, open_for_publication
 from clawbench.store import events
@@ -64,6 +65,8 @@ async def look(world: World, life: Life) -> None:
     unanswered = [call for call in calls if call["answer"] is None]
     assert run["calls_in_flight"] == len(unanswered), f"{run['calls_in_flight']} in flight, not {len(unanswered)}"
     assert run["calls_used"] == len(calls)
+    acting = [call for call in unanswered if not TOOLS[call["tool"]].ends_work and call["tool"] != "start_run"]
+    assert len(acting) <= world.settings.calls_in_flight
     _told_in(trace, calls)
     assert (run["score"] is not None) == (run["status"] == "done"), f"{run['status']} with score {run['score']}"
     if run["score"] is not None:

@@ -3,148 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import itertools
 import signal
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, precondition
 
 from tests.faults import sandboxes
-from tests.faults.agents import Agent, Reply
 from tests.faults.ledger import Sent
 from tests.faults.points import POINTS
-from tests.faults.world import TASK, World
+from tests.faults.world import TASK
 from tests.flows.life.look import look, look_into
 from tests.flows.life.model import MARKS, REWARD, Life
-from tests.support.engine import containers_of
+from tests.flows.life.steps import Lived, step
 
 ALIVE, IN_ALL = 3, 8
 """The most runs of one machine."""
-SETTLED_WITHIN_S = 30.0
 ACCEPTED_WITHIN_S = 30.0
-_NUMBERS = itertools.count(1)
 
 pick = st.integers(0, 59)
 """Which of those there are: taken modulo, so that what is drawn never hangs on what the servers did."""
 times = st.sampled_from((1, 1, 4))
+seldom = st.integers(0, 2).map(lambda drawn: not drawn)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What a machine works on."""
-
-    world: World
-    agent: Agent
-    stranger: Agent
-    loop: asyncio.AbstractEventLoop
-    """The machine itself lives in a thread beside it."""
-    happened: Counter[str] = field(default_factory=Counter[str])
-
-
-Act = Callable[..., Coroutine[Any, Any, None]]
-
-
-def step(**drawn: st.SearchStrategy[Any]) -> Callable[[Act], Any]:
-    """A rule whose body is awaited; afterwards every promise is asked about."""
-
-    def made(act: Act) -> Any:
-        @functools.wraps(act)
-        def acted(self: LifeOfRuns, **chosen: Any) -> None:
-            told = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
-            self.live(f"{act.__name__}({told})", act(self, **chosen))
-
-        a_rule: Any = rule
-        return a_rule(**drawn)(acted)
-
-    return made
-
-
-class LifeOfRuns(RuleBasedStateMachine):
-    """Some runs of one agent, two servers that die, and somebody else."""
-
-    def __init__(self, bench: Bench) -> None:
-        super().__init__()
-        self.bench, self.world, self.agent = bench, bench.world, bench.agent
-        self.agent.mind.seed(f"life {next(_NUMBERS)}")
-        self.lives: list[Life] = []
-        self.flying: list[asyncio.Task[None]] = []
-        self.touched: list[Life] = []
-        self.story: list[str] = []
-        self.broken = False
-
-    # ---- how a step is lived
-
-    def live(self, name: str, act: Coroutine[Any, Any, None]) -> None:
-        self.story.append(name)
-        try:
-            asyncio.run_coroutine_threadsafe(self._lived(act), self.bench.loop).result()
-        except BaseException as error:
-            self.broken = True
-            error.add_note("The steps so far:\n  " + "\n  ".join(self.story))
-            raise
-        self.bench.happened[name.partition("(")[0]] += 1
-
-    async def _lived(self, act: Awaitable[None]) -> None:
-        await act
-        await self._landed(wait=False)
-        await self._promises_hold()
-
-    async def _landed(self, *, wait: bool) -> None:
-        """Hear what the calls under way came to; one that failed its judge fails the step."""
-        done = [each for each in self.flying if wait or each.done()]
-        self.flying = [each for each in self.flying if each not in done]
-        await asyncio.gather(*done)
-
-    async def _promises_hold(self) -> None:
-        for life in self.lives:
-            await look(self.world, life)
-        for life in self.touched:
-            await look_into(self.world, life)
-        self.touched.clear()
-        assert self.agent.ledger.violations == []
-
-    # ---- who is meant
-
-    def _life(self, which: int) -> Life:
-        """Most often a run that nothing has ended yet."""
-        alive = [life for life in self.lives if life.is_open]
-        meant = alive if alive and which % 5 else self.lives
-        life = meant[which % len(meant)]
-        self.touched.append(life)
-        return life
-
-    def _call(self, which: int) -> tuple[Life, Sent]:
-        """Any call of such a run; the latest are asked for as often as all others."""
-        life = self._life(which)
-        calls = life.calls[-3:] if which % 2 else life.calls
-        return life, calls[which // 2 % len(calls)]
-
-    def _new(self, life: Life, sent: Sent) -> Sent:
-        life.calls.append(sent)
-        return sent
-
-    def _command(self, life: Life, rest: str = "", *, tool: str = "run_command") -> Sent:
-        return self._new(life, self.agent.command(life.run_id, rest, tool=tool))
-
-    async def _deliver(self, life: Life, sent: Sent, deliveries: int = 1) -> Reply:
-        """Deliver it until it is answered, as often at once as asked, and judge every answer."""
-        fresh, was_open, was_over = not (sent.told or sent.deliveries), life.is_open, life.is_over
-        replies = await self.agent.storm(sent, deliveries)
-        for reply in replies:
-            life.heard(sent, reply, fresh=fresh, was_open=was_open, was_over=was_over)
-        return replies[0]
-
-    async def _ask(self, agent: Agent, tool: str, **arguments: Any) -> Reply:
-        """A delivery that is no call of the model's, made again while there is no word."""
-        return await agent.until_answered(
-            Sent(run_id=None, call_id="", tool=tool, arguments=arguments, token=agent.token)
-        )
+class LifeOfRuns(Lived):
+    """What can happen to them: from their agent, from somebody else, and from whatever breaks."""
 
     # ---- what agents do
 
@@ -182,10 +67,7 @@ class LifeOfRuns(RuleBasedStateMachine):
         life = self._life(which)
         sent = self._command(life, "sleep 1")
 
-        async def heard() -> None:
-            await self._deliver(life, sent)
-
-        under_way = asyncio.create_task(heard())
+        under_way = asyncio.create_task(self._heard(life, sent))
         self.flying.append(under_way)
         known = "select 1 from clawbench.calls where run_id = $1 and client_call_id = $2"
         async with asyncio.timeout(ACCEPTED_WITHIN_S):
@@ -298,12 +180,12 @@ class LifeOfRuns(RuleBasedStateMachine):
         life = self._life(which)
         late = [self._command(life, rest) for rest in ("", "sleep 0.2", "")]
         life.ended_by.add("finalize_run")
-        await asyncio.gather(
-            self._deliver(life, late[0]),
-            self._end(life, "finalize_run", 2),
-            *(self._deliver(life, sent) for sent in late[1:]),
-            self._end(life, "finalize_run"),
-        )
+        async with asyncio.TaskGroup() as racing:
+            for sent in late[:2]:
+                racing.create_task(self._heard(life, sent))
+            for deliveries in (2, 1):
+                racing.create_task(self._end(life, "finalize_run", deliveries))
+            racing.create_task(self._heard(life, late[2]))
 
     # ---- what breaks
 
@@ -328,30 +210,24 @@ class LifeOfRuns(RuleBasedStateMachine):
             "update clawbench.runs set lease_until = clock_timestamp() where id = $1 and status = 'finalizing'", run_id
         )
 
-    @step(which=pick, chance=st.integers(0, 3))
-    async def lose_the_sandbox(self, which: int, chance: int) -> None:
+    @step(which=pick, really=seldom)
+    async def lose_the_sandbox(self, which: int, really: bool) -> None:
         life = self._life(which)
-        if chance or not life.is_open:
+        if not really or not life.is_open:
             return
         await look_into(self.world, life)
         life.ended_by.add("killed")
         assert await sandboxes.kill(f"clawbench-cb-{life.run_id}")
 
-    @step(which=pick, chance=st.integers(0, 3))
-    async def let_time_pass(self, which: int, chance: int) -> None:
+    @step(which=pick, really=seldom)
+    async def let_time_pass(self, which: int, really: bool) -> None:
         """The run's deadline is now."""
         life = self._life(which)
-        if chance:
+        if not really:
             return
         await look_into(self.world, life)
         life.ended_by.add("time")
         await self._expire([life])
-
-    async def _expire(self, lives: list[Life]) -> None:
-        await self.world.pool.execute(
-            "update clawbench.runs set deadline = clock_timestamp() where id = any($1) and finished_at is null",
-            [UUID(life.run_id) for life in lives],
-        )
 
     # ---- the end of it all
 
@@ -361,23 +237,15 @@ class LifeOfRuns(RuleBasedStateMachine):
         else:
             self.live("teardown()", self._all_over())
 
-    async def _cleared(self) -> None:
-        """After a step that failed: nothing of it may be in the next machine's way."""
-        for seat in self.world.seats:
-            seat.disarm()
-        for each in self.flying:
-            each.cancel()
-        await asyncio.gather(*self.flying, return_exceptions=True)
-        self.agent.ledger.violations.clear()
-        await self._expire(self.lives)
-        await self._settled()
-
     async def _all_over(self) -> None:
         """Everything comes to its end, nothing is left, and old answers are all that is still given."""
         for seat in self.world.seats:
             seat.disarm()
         await self._landed(wait=True)
-        await asyncio.gather(*(self._end(life, "finalize_run") for life in self.lives if life.ended_by <= {"killed"}))
+        async with asyncio.TaskGroup() as ending:
+            for life in self.lives:
+                if life.ended_by <= {"killed"}:
+                    ending.create_task(self._end(life, "finalize_run"))
         assert (left := await self._settled()) == [], left
         for life in self.lives:
             await look(self.world, life)
@@ -387,26 +255,3 @@ class LifeOfRuns(RuleBasedStateMachine):
                 await self._conflict(life, sent, "tool")
                 await self._stranger(life, sent, "same")
             await self._deliver(life, self._command(life))
-
-    async def _settled(self) -> list[str]:
-        """Wait for it; what is left when it does not come."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + SETTLED_WITHIN_S
-        while True:
-            left = await self._left()
-            if not left or clock() > until:
-                return left
-            await asyncio.sleep(0.05)
-
-    async def _left(self) -> list[str]:
-        mine = [UUID(life.run_id) for life in self.lives]
-        rows = await self.world.pool.fetch(
-            """
-            select 'run ' || id || ' is ' || status from clawbench.runs where id = any($1) and finished_at is null
-            union all
-            select tool || ' ' || client_call_id || ' has no answer'
-            from clawbench.calls where run_id = any($1) and answered_at is null
-            """,
-            mine,
-        )
-        return [row["?column?"] for row in rows] or await containers_of(self.world.instance)
