@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import Scope
 
-from clawbench.admission import Admission
+from clawbench.admission import COUNTED_BY, Acquaintance, Admission
 from clawbench.deps import Deps
 from clawbench.errors import ClawBenchError
 from clawbench.flows.work import working
@@ -36,9 +36,14 @@ def build_app(deps: Deps, *, work: bool = True) -> Starlette:
             yield
 
     settings = deps.settings
-    mcp = Admission(McpEndpoint(door), at_once=settings.requests_at_once_per_user, key=_user_of)
-    everything = Middleware(Admission, at_once=settings.requests_at_once, key=_counted)
-    app = Starlette(routes=[*routes(), Route("/mcp", RequireBearer(mcp))], middleware=[everything], lifespan=lifespan)
+    at_once, share = settings.requests_at_once, settings.requests_at_once_per_user
+    mcp = Admission(McpEndpoint(door), at_once=at_once, share=share, key=_user_of)
+    middleware = [
+        Middleware(Admission, at_once=share, share=share, key=_health),
+        Middleware(Acquaintance, guarded=("/mcp", "/internal/")),
+        Middleware(Admission, at_once=at_once, share=share, key=_sender),
+    ]
+    app = Starlette(routes=[*routes(), Route("/mcp", RequireBearer(mcp))], middleware=middleware, lifespan=lifespan)
     app.state.deps = deps
     app.add_exception_handler(ClawBenchError, _told)
     return app
@@ -48,9 +53,13 @@ def _user_of(scope: Scope) -> object:
     return scope["state"]["caller"].user_id
 
 
-def _counted(scope: Scope) -> str:
+def _health(scope: Scope) -> str | None:
     """Health checks are counted apart, so that a storm does not hide that the server is well."""
-    return "health" if scope["path"] == "/health" else "requests"
+    return "health" if scope["path"] == "/health" else None
+
+
+def _sender(scope: Scope) -> object | None:
+    return None if scope["path"] == "/health" else scope[COUNTED_BY]
 
 
 def routes() -> list[BaseRoute]:

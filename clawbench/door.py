@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol, cast
 from urllib.parse import parse_qsl
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from clawbench.errors import InvalidArguments
 from clawbench.settings import Settings
@@ -44,10 +44,13 @@ async def read_form(request: Request) -> Mapping[str, str]:
     if kind != "application/x-www-form-urlencoded":
         raise InvalidArguments("send a form (application/x-www-form-urlencoded)")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM:
-            raise InvalidArguments("the form is too large")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST_FORM:
+                raise InvalidArguments("the form is too large")
+    except ClientDisconnect as gone:
+        raise InvalidArguments("the form was cut short") from gone
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=32, errors="strict")
     except ValueError as fault:

@@ -11,10 +11,10 @@ import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clawbench import __version__
 from clawbench.deps import Deps
@@ -91,7 +91,29 @@ class McpEndpoint:
         if scope["method"] != "POST":
             await Response("POST only\n", 405, headers={"Allow": "POST"})(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        whole = await _whole(receive)
+        if whole is not None:
+            await self._app(scope, whole, send)
+
+
+async def _whole(receive: Receive) -> Receive | None:
+    """The request once all of it is here, or more than the SDK takes; None if the client left before.
+
+    The SDK would write a traceback to the log for each that leaves.
+    """
+    messages, size = list[Message](), 0
+    while not messages or (messages[-1].get("more_body") and size <= DEFAULT_MAX_REQUEST_BODY_SIZE):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        messages.append(message)
+        size += len(message.get("body", b""))
+    held = iter(messages)
+
+    async def again() -> Message:
+        return next(held, None) or await receive()
+
+    return again
 
 
 def _caller(ctx: ServerRequestContext[Any, Request]) -> Caller:

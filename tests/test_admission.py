@@ -9,7 +9,7 @@ import httpx2
 from pytest_asyncio import fixture as async_fixture
 from starlette.types import Receive, Scope, Send
 
-from clawbench.admission import Admission
+from clawbench.admission import BODIES_AT_ONCE, COUNTED_BY, LARGEST_BODY, Acquaintance, Admission
 
 
 class Gate:
@@ -19,10 +19,10 @@ class Gate:
         self.open = asyncio.Event()
         self.entered = asyncio.Semaphore(0)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, status: int = 200) -> None:
         self.entered.release()
         await self.open.wait()
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b"through"})
 
 
@@ -33,7 +33,7 @@ async def gate() -> Gate:
 
 @async_fixture
 async def client(gate: Gate) -> AsyncGenerator[httpx2.AsyncClient]:
-    app = Admission(gate, at_once=2, key=lambda scope: scope["path"])
+    app = Admission(gate, at_once=6, share=2, key=lambda scope: scope["path"])
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as opened:
         yield opened
 
@@ -58,8 +58,58 @@ async def test_another_key_has_room_of_its_own(client: httpx2.AsyncClient, gate:
         await gate.entered.acquire()
     gate.open.set()
 
-    assert (await client.get("/health")).status_code == 200
+    assert (await client.get("/other")).status_code == 200
     await asyncio.gather(*inside)
+
+
+async def test_whoever_has_much_leaves_room_for_a_newcomer(gate: Gate) -> None:
+    app = Admission(gate, at_once=8, share=8, key=lambda scope: scope["path"])
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+        asked = [asyncio.create_task(client.get(f"/{name}")) for name in "aaaaaaaabbbbbbbb"]
+        for _ in range(6):
+            await gate.entered.acquire()
+        newcomer = asyncio.create_task(client.get("/c"))
+        gate.open.set()
+        assert (await newcomer).status_code == 200
+        answers = [answer.status_code for answer in await asyncio.gather(*asked)]
+    assert answers.count(200) == 6
+
+
+async def test_large_bodies_are_counted_by_their_bytes(gate: Gate) -> None:
+    app = Admission(gate, at_once=100, share=100, key=lambda scope: "one")
+    large = b"x" * LARGEST_BODY
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+        room = BODIES_AT_ONCE // 4 // LARGEST_BODY
+        inside = [asyncio.create_task(client.post("/", content=large)) for _ in range(room)]
+        for _ in inside:
+            await gate.entered.acquire()
+        refused = await client.post("/", content=large)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        small = asyncio.create_task(client.post("/", content=b"x"))
+        gate.open.set()
+        assert {answer.status_code for answer in await asyncio.gather(*inside, small)} == {200}
+
+
+async def test_strangers_take_no_room_from_a_token_that_was_good_here() -> None:
+    inside = Gate()
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        good = (b"authorization", b"Bearer good") in scope["headers"]
+        if good:
+            inside.open.set()
+        await inside(scope, receive, send, 200 if good else 401)
+
+    admission = Admission(guarded, at_once=6, share=2, key=lambda scope: scope[COUNTED_BY])
+    app = Acquaintance(admission, guarded=("/mcp",))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+        good = {"Authorization": "Bearer good"}
+        assert (await client.get("/mcp", headers=good)).status_code == 200
+        inside.open.clear()
+        strangers = [asyncio.create_task(client.get("/mcp", headers={"Authorization": f"{i}"})) for i in range(4)]
+        for _ in range(2):
+            await inside.entered.acquire()
+        assert (await client.get("/mcp", headers=good)).status_code == 200
+        assert sorted(answer.status_code for answer in await asyncio.gather(*strangers)) == [401, 401, 429, 429]
 
 
 async def test_room_is_given_back_also_by_requests_that_were_given_up(client: httpx2.AsyncClient, gate: Gate) -> None:

@@ -9,6 +9,7 @@ import typer
 import uvicorn
 
 from clawbench.cli.output import DataDir, run, settings_for
+from clawbench.connection import bounded_connections
 from clawbench.deps import open_deps
 from clawbench.errors import Unavailable
 from clawbench.logs import log_to_stderr
@@ -41,7 +42,8 @@ async def _serve(settings: Settings) -> None:
                 host=settings.host,
                 port=settings.port,
                 loop="none",
-                http="httptools",
+                http=bounded_connections(),
+                ws="none",
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=_STOP_AFTER_S,
