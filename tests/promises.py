@@ -57,6 +57,7 @@ PROMISES: Mapping[str, str] = {
     "HTTPS with a token of its own and has no database login.",
     "late-workers": "A worker that falls silent loses its lease; another takes the call up, and what the first one "
     "brings later is dropped.",
+    "turns": "Where work waits, owners take turns; `priority` of `start_run` orders an owner's own runs.",
     # Commands and configuration
     "commands": "Commands that read take `--json`.",
     "beside-a-server": "Commands on the host work beside a running server and without one",

@@ -62,6 +62,7 @@ async def _new_run(deps: Deps, conn: Connection, caller: Caller, arguments: Star
         mode=Mode.AGENT,
         start_call_id=arguments.client_call_id,
         metadata=arguments.metadata,
+        priority=arguments.priority,
         provider=deps.settings.provider,
         call_limit=deps.settings.calls_per_run,
         output_limit=deps.settings.output_bytes_per_run,

@@ -85,6 +85,9 @@ class StartRun(Arguments):
         AfterValidator(_small),
         Field(description="Yours: model id, batch label … Kept with the run, never shown as its name."),
     ] = {}
+    priority: Annotated[
+        int, Field(ge=-100, le=100, description="Which of your own runs goes first when several wait: the higher.")
+    ] = 0
     client_call_id: CallId
 
 

@@ -234,12 +234,12 @@ async def release(db: Db, lease: Lease) -> None:
     )
 
 
-# An owner's turn is how much of theirs is being worked on already, and then how long each call has waited:
-# one owner's hundred calls do not stand before another's first.
+# An owner's turn is how much of theirs is being worked on already, and then, among their own, the run's priority and
+# how long each call has waited: one owner's hundred calls do not stand before another's first.
 _TAKE = """
 with waiting as (
   select k.run_id, k.client_call_id, k.accepted_at, r.provider, r.sandbox, r.deadline,
-         row_number() over (partition by r.user_id order by k.accepted_at) + (
+         row_number() over (partition by r.user_id order by r.priority desc, k.accepted_at) + (
            select count(*) from clawbench.calls b join clawbench.runs o on o.id = b.run_id
            where o.user_id = r.user_id and b.answered_at is null and b.lease_until > clock_timestamp()
          ) as turn

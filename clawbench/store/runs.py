@@ -156,6 +156,7 @@ async def insert(
     mode: Mode,
     start_call_id: str,
     metadata: Mapping[str, Any],
+    priority: int,
     provider: str,
     call_limit: int,
     output_limit: int,
@@ -165,9 +166,9 @@ async def insert(
     """A queued run, which must have its sandbox within ``queue_limit_s``."""
     return await db.fetchval(
         """
-        insert into clawbench.runs (user_id, agent_id, benchmark, task, form, mode, start_call_id, metadata, provider,
-                                    call_limit, output_limit, wall_limit_s, deadline)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + make_interval(secs => $13))
+        insert into clawbench.runs (user_id, agent_id, benchmark, task, form, mode, start_call_id, metadata, priority,
+                                    provider, call_limit, output_limit, wall_limit_s, deadline)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + make_interval(secs => $14))
         returning id
         """,
         user_id,
@@ -178,6 +179,7 @@ async def insert(
         mode,
         start_call_id,
         canonical(metadata),
+        priority,
         provider,
         call_limit,
         output_limit,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from clawbench.model.call import Fresh
 from clawbench.model.run import RunStatus
 from clawbench.model.work import CallJob, Places
@@ -41,6 +43,7 @@ async def take(pool: OpenPool, places: Places = HERE, *, limit: int = 100) -> li
     return await calls.take(pool, places, ("run_command",), (), limit=limit)
 
 
+@pytest.mark.promise("turns")
 async def test_an_owners_hundred_calls_do_not_stand_before_anothers_first(pool: OpenPool) -> None:
     many, one = await a_run(pool), await a_run(pool)
     for _ in range(10):
@@ -62,6 +65,20 @@ async def test_what_is_being_worked_on_counts_as_an_owners_turn(pool: OpenPool) 
     (next_one,) = await take(pool, limit=1)
 
     assert next_one.call_id == later
+
+
+@pytest.mark.promise("turns")
+async def test_of_one_owners_calls_those_of_the_run_with_the_higher_priority_come_first(pool: OpenPool) -> None:
+    ordinary = await a_run(pool)
+    urgent = await a_run(pool, priority=1, owner=ordinary.person)
+    other = await a_run(pool)
+    early, others = await waiting(pool, ordinary), await waiting(pool, other)
+    late = [await waiting(pool, urgent) for _ in range(2)]
+
+    first_two = {job.call_id for job in await take(pool, limit=2)}
+
+    assert first_two == {late[0], others}, "priority orders an owner's own calls, not the turns of owners"
+    assert early in {job.call_id for job in await take(pool)}
 
 
 async def test_two_workers_never_get_the_same_call(pool: OpenPool) -> None:

@@ -38,9 +38,11 @@ async def a_task(pool: Pool) -> int:
     return await pool.fetchval(_TASK, f"task-{fresh_id()}")
 
 
-async def a_run(pool: Pool, *, running: bool = True, call_limit: int = 1000) -> Row:
+async def a_run(
+    pool: Pool, *, running: bool = True, call_limit: int = 1000, priority: int = 0, owner: Person | None = None
+) -> Row:
     """A run with its first event, running unless told otherwise."""
-    person, task = await somebody(pool), await a_task(pool)
+    person, task = owner or await somebody(pool), await a_task(pool)
     run_id = await runs.insert(
         pool,
         user_id=person.user.id,
@@ -51,6 +53,7 @@ async def a_run(pool: Pool, *, running: bool = True, call_limit: int = 1000) -> 
         mode=Mode.AGENT,
         start_call_id=fresh_id(),
         metadata={},
+        priority=priority,
         provider="docker",
         call_limit=call_limit,
         output_limit=10_000,
