@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -12,12 +13,14 @@ from typing import Any
 import httpx2
 
 from tests.faults.ledger import Ledger, Sent
+from tests.faults.relay import Relay, bad_line
 from tests.faults.world import Seat
 
 ANSWERED_WITHIN_S = 120.0
-"""Whatever breaks meanwhile."""
+"""Whatever breaks meanwhile, with leases of three seconds; longer ones take longer to pass."""
 _REQUEST_S = 6.0
 _PAUSE_S = 0.1
+_HALF_OPEN_AT_ONCE = 4
 _AGAIN = frozenset({"in_progress", "unavailable", "over_cap"})
 _HEADERS = {"Accept": "application/json, text/event-stream"}
 
@@ -50,29 +53,32 @@ class Agent:
     token: str
     mind: Random
     http: httpx2.AsyncClient
-    working: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
-    """Runs in which work goes on; who holds the lock may pause the sandbox."""
     numbers: int = 0
+    patience_s: float = ANSWERED_WITHIN_S
     cuts: float = 0.06
-    """How often a delivery's connection is cut."""
+    """How often a delivery's connection is cut, and how often again it goes over a bad line."""
+    half_open: deque[Relay] = field(default_factory=deque[Relay])
+    """Connections that this agent gave up and whose server was never told."""
 
     def fresh(self) -> str:
         self.numbers += 1
         return f"{self.mind.getrandbits(64):016x}.{self.numbers}"
 
-    async def post(self, tool: str, arguments: dict[str, Any]) -> Reply | None:
-        """One delivery to one of the servers; None when no answer came."""
-        seat = self.mind.choice(self.seats)
+    async def post(
+        self, seat: Seat, tool: str, arguments: dict[str, Any], *, port: int | None = None, within_s: float = _REQUEST_S
+    ) -> Reply | None:
+        """One delivery to a server, behind another port if it goes over a relay; None when no answer came."""
         call = {
             "jsonrpc": "2.0",
             "id": 1,
             "method": "tools/call",
             "params": {"name": tool, "arguments": arguments},
         }
-        headers = {**_HEADERS, "Authorization": f"Bearer {self.token}"}
+        headers = {**_HEADERS, "Authorization": f"Bearer {self.token}", "Host": f"127.0.0.1:{seat.port}"}
         try:
-            async with asyncio.timeout(_REQUEST_S):
-                response = await self.http.post(f"{seat.url}/mcp", json=call, headers=headers)
+            async with asyncio.timeout(within_s):
+                url = f"http://127.0.0.1:{port or seat.port}/mcp"
+                response = await self.http.post(url, json=call, headers=headers)
         except (httpx2.TransportError, TimeoutError):
             return None
         if response.status_code != 200:
@@ -89,11 +95,17 @@ class Agent:
         return Reply(result["content"][0]["text"], result["structuredContent"], result["isError"])
 
     async def deliver(self, sent: Sent, arguments: dict[str, Any]) -> Reply | None:
-        """One delivery, whose connection may be cut."""
+        """One delivery to one of the servers, whose connection may break in one way or another."""
         sent.deliveries += 1
-        if self.mind.random() >= self.cuts:
-            return await self.post(sent.tool, arguments)
-        delivery = asyncio.create_task(self.post(sent.tool, arguments))
+        seat, luck = self.mind.choice(self.seats), self.mind.random()
+        if luck < self.cuts:
+            return await self._cut(seat, sent, arguments)
+        if luck < 2 * self.cuts:
+            return await self._over_a_bad_line(seat, sent, arguments)
+        return await self.post(seat, sent.tool, arguments)
+
+    async def _cut(self, seat: Seat, sent: Sent, arguments: dict[str, Any]) -> Reply | None:
+        delivery = asyncio.create_task(self.post(seat, sent.tool, arguments))
         done, _ = await asyncio.wait({delivery}, timeout=self.mind.uniform(0, 0.15))
         if done:
             return delivery.result()
@@ -102,10 +114,24 @@ class Agent:
         self.ledger.faults["client cut"] += 1
         return None
 
+    async def _over_a_bad_line(self, seat: Seat, sent: Sent, arguments: dict[str, Any]) -> Reply | None:
+        """A delivery over a connection of its own fate; one that only fell silent stays open after we gave it up."""
+        name, fate = bad_line(self.mind)
+        relay = Relay.to_port(seat.port, fate)
+        await relay.up()
+        reply = await self.post(
+            seat, sent.tool, arguments, port=relay.port, within_s=self.mind.uniform(0.5, 2.0) + 4 * fate.lag_s
+        )
+        self.ledger.faults[name] += bool(relay.struck or fate.lag_s)
+        self.half_open.append(relay)
+        if len(self.half_open) > _HALF_OPEN_AT_ONCE:
+            self.half_open.popleft().down()
+        return reply
+
     async def until_answered(self, sent: Sent, arguments: dict[str, Any] | None = None) -> Reply:
         """Send it again and again, as its agent would; the answer, or the refusal that stays."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + ANSWERED_WITHIN_S
+        until = loop.time() + self.patience_s
         last: Reply | None = None
         while loop.time() < until:
             reply = await self.deliver(sent, arguments or sent.arguments)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -14,12 +13,13 @@ from random import Random
 from clawbench.errors import Unavailable
 from clawbench.store.pool import connect
 from tests.faults import sandboxes
-from tests.faults.agents import Agent
 from tests.faults.ledger import Ledger
-from tests.faults.points import POINTS
+from tests.faults.points import POINTS, WORKER_POINTS
 from tests.faults.world import Seat, World
 
 _REACHED_WITHIN_S = 5.0
+_HURRY_S = 3.0
+"""The lease at which faults come as fast as told here; with longer ones they are rarer."""
 _AGENT, _VERIFIER = "clawbench-cb-", "clawbench-cbv-"
 
 
@@ -37,7 +37,6 @@ class Breaker:
 
     world: World
     ledger: Ledger
-    agents: Sequence[Agent]
     stop: asyncio.Event
 
     async def after(self, seconds: float) -> bool:
@@ -46,36 +45,39 @@ class Breaker:
             await asyncio.wait_for(self.stop.wait(), seconds)
         return not self.stop.is_set()
 
-    async def servers(self, seat: Seat, mind: Random) -> None:
-        """Kill, stop and restart the server at one seat."""
+    async def processes(self, seat: Seat, mind: Random) -> None:
+        """Kill, stop and restart the server or the worker at one seat."""
         deck = list[str]()
-        while await self.after(mind.uniform(0, 0.4)):
+        points, who = (WORKER_POINTS, "worker") if seat.is_worker else (POINTS, "server")
+        while await self.after(mind.uniform(0, 0.4) * seat.silence_s / _HURRY_S):
             if not deck:
-                deck = mind.sample(POINTS, len(POINTS))
+                deck = mind.sample(points, len(points))
             how = mind.random()
-            if how < 0.75:
+            if how < (0.6 if seat.is_worker else 0.75):
                 point = deck.pop()
                 if not await self.die_at(seat, point) and await self.after(0):
                     deck.insert(0, point)
                     continue
             elif how < 0.88:
                 await self.after(mind.uniform(0, 0.5))
-                await self.end(seat, signal.SIGKILL, "server killed")
+                await self.end(seat, signal.SIGKILL, f"{who} killed")
             elif how < 0.93:
-                await self.end(seat, signal.SIGTERM, "server told to stop")
+                await self.end(seat, signal.SIGTERM, f"{who} told to stop")
             else:
-                point = mind.choice((None, *POINTS))
-                await self.stop_at(seat, point, mind.uniform(1.1, 2.2) * self.world.lease_s)
+                point = mind.choice((None, *points))
+                await self.stop_at(seat, point, mind.uniform(1.1, 2.2) * seat.silence_s)
 
     async def die_at(self, seat: Seat, point: str, within_s: float = _REACHED_WITHIN_S) -> bool:
-        """Arm the point and wait until the server died there; False when nothing came by."""
+        """Arm the point and wait until the process died there; False when nothing came by."""
         seat.arm(point, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(seat.gone.wait(), within_s)
         if not seat.gone.is_set() and seat.disarm():
             return False
         await seat.gone.wait()
-        self.ledger.faults[point] += 1
+        if not seat.fired.exists():
+            self.ledger.wrong(f"{seat.name} ended by itself")
+        self.ledger.faults[f"worker {point}" if seat.is_worker else point] += 1
         await seat.start()
         return True
 
@@ -93,7 +95,7 @@ class Breaker:
             seat.arm(point, signal.SIGSTOP)
             if not await self._fired(seat, within_s) and seat.disarm():
                 return False
-        self.ledger.faults["server stopped past its lease"] += 1
+        self.ledger.faults[f"{'worker' if seat.is_worker else 'server'} stopped past its lease"] += 1
         try:
             await self.after(seconds)
         finally:
@@ -133,16 +135,37 @@ class Breaker:
                 except Unavailable:
                     await asyncio.sleep(0.05)
 
+    async def engine(self, mind: Random) -> None:
+        """Take the way to the engine away for a while, or only what is attached over it."""
+        relay = self.world.engine
+        try:
+            while await self.after(mind.uniform(4, 9)):
+                how = mind.choice(("gone", "silent", "streams reset"))
+                self.ledger.faults[f"engine {how}"] += 1
+                if how == "streams reset":
+                    relay.cut()
+                    continue
+                if how == "gone":
+                    relay.down()
+                else:
+                    relay.silence()
+                await self.after(mind.uniform(0.3, 5.0))
+                if mind.random() < 0.3:
+                    relay.cut()
+                await relay.up()
+        finally:
+            await relay.up()
+
     async def sandboxes(self, mind: Random) -> None:
-        """Kill sandboxes, and pause some for a while by hand."""
+        """Kill sandboxes, and stop the runners of some for a while."""
         while await self.after(mind.uniform(1, 3)):
             if mind.random() < 0.55:
-                await self.pause_one(mind)
+                await self.stop_one(mind)
             else:
                 await self.kill_one(mind)
 
     async def kill_one(self, mind: Random) -> None:
-        names = [name for name in await sandboxes.running(self.world.instance) if name.startswith((_AGENT, _VERIFIER))]
+        names = await self._sandboxes()
         if not names:
             return
         name = mind.choice(names)
@@ -153,13 +176,13 @@ class Breaker:
             self.ledger.faults["sandbox killed" if name.startswith(_AGENT) else "verifier killed"] += 1
             await sandboxes.note_effects(self.ledger, run_id)
 
-    async def pause_one(self, mind: Random) -> None:
-        working = [(run_id, agent) for agent in self.agents for run_id in agent.working]
-        if not working:
-            return
-        run_id, agent = mind.choice(working)
-        async with agent.working[run_id]:
-            if await sandboxes.pause(f"{_AGENT}{run_id}"):
-                self.ledger.faults["sandbox paused"] += 1
-                await self.after(mind.uniform(0.3, 2.5))
-                await sandboxes.unpause(f"{_AGENT}{run_id}")
+    async def stop_one(self, mind: Random) -> None:
+        """Let a runner be silent for a while, its channels open."""
+        names = await self._sandboxes()
+        if names and await sandboxes.stop_runner(name := mind.choice(names)):
+            self.ledger.faults["runner stopped"] += 1
+            await self.after(mind.uniform(0.3, 5.0))
+            await sandboxes.wake_runner(name)
+
+    async def _sandboxes(self) -> list[str]:
+        return [name for name in await sandboxes.running(self.world.instance) if name.startswith((_AGENT, _VERIFIER))]

@@ -20,7 +20,7 @@ from clawbench.store import events
 from clawbench.store.artifacts import Blobs
 from tests.faults.agents import Agent
 from tests.faults.ledger import Ledger
-from tests.faults.sandboxes import lines_of
+from tests.faults.sandboxes import files_of, lines_of
 from tests.faults.world import World
 from tests.support.engine import containers_of
 
@@ -131,7 +131,8 @@ def _check_calls(ledger: Ledger, run: Row, calls: list[dict[str, Any]], trace: l
         ledger.wrong(f"run {run['run_id']}: the trace accepts other calls than the ledger")
     for call in calls:
         name = f"{call['tool']} {call['client_call_id']} of run {run['run_id']}"
-        after_the_end = call["answered_at"] is None or call["answered_at"] > run["finished_at"]
+        is_over = run["finished_at"] is not None
+        after_the_end = call["answered_at"] is None or (is_over and call["answered_at"] > run["finished_at"])
         if answered[call["client_call_id"]] != 1 and not (after_the_end and not answered[call["client_call_id"]]):
             ledger.wrong(f"{name}: answered {answered[call['client_call_id']]} times in the trace")
         if call["outcome"] == "unknown" and run["run_id"] not in ledger.killed and run["status"] != "cancelled":
@@ -148,8 +149,13 @@ def _call_of(event: Event) -> str:
 async def _check_effects(world: World, ledger: Ledger, run: Row, calls: list[dict[str, Any]]) -> None:
     """Whatever the sandbox counted: nothing twice, nothing unasked, and everything that was answered well."""
     last = run["workspace"] is not None
-    seen = await _workspace(world, run["workspace"]) if last else ledger.effects.get(run["run_id"])
-    if seen is None:
+    if last:
+        files = files_of(gzip.decompress(await Blobs(world.settings.artifacts).get(run["workspace"])))
+        _check_files(ledger, run, files)
+        seen = lines_of(files)
+    elif run["run_id"] in ledger.effects:
+        seen = ledger.effects[run["run_id"]]
+    else:
         return
     known = {call["client_call_id"] for call in calls}
     for line, times in seen.items():
@@ -170,8 +176,11 @@ def _was_well(call: Row) -> bool:
     return call["outcome"] == "answered" and not call["is_error"] and answer.get("exit_code") == 0
 
 
-async def _workspace(world: World, digest: str) -> Counter[str]:
-    return lines_of(gzip.decompress(await Blobs(world.settings.artifacts).get(digest)))
+def _check_files(ledger: Ledger, run: Row, files: Mapping[str, str]) -> None:
+    """A write that was made again, however late, would have undone what came after it."""
+    for name, expected in ledger.files.get(run["run_id"], {}).items():
+        if files.get(name) != expected:
+            ledger.wrong(f"run {run['run_id']}: {name} holds {files.get(name)!r}, and was left with {expected!r}")
 
 
 def _check_account(ledger: Ledger, calls: list[dict[str, Any]]) -> None:

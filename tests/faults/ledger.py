@@ -37,8 +37,8 @@ class Ledger:
     """Lines of a sandbox's own effect file, by run, where it was read from outside."""
     rewards: dict[str, float] = field(default_factory=dict[str, float])
     """What the tests of a run must find, by run."""
-    engine: Counter[str] = field(default_factory=Counter[str])
-    """What the engine did to itself: none of our faults, and nothing of ours can prevent it."""
+    files: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    """What must stand in files of a run in the end, by run and name."""
     ends: Counter[str] = field(default_factory=Counter[str])
     """How the runs ended, and what is not known of them."""
     violations: list[str] = field(default_factory=list[str])

@@ -1,4 +1,4 @@
-"""Where a server can be made to die: named places in the real code, reached by wrapping it from outside.
+"""Where a server or a worker can be made to die: named places in the real code, reached by wrapping it from outside.
 
 The shipped package knows nothing of this. A test server wraps the functions named here and, when the campaign has
 put a point's name into the server's arming file, sends itself SIGKILL or SIGSTOP on reaching it, once.
@@ -93,10 +93,21 @@ WRAPPED: Mapping[str, Point] = {
     "after_import": Point("clawbench.flows.desk:import_score", "after"),
     "before_destroy": Point(f"{_PROVIDER}.destroy", "before", _sandbox("cb-")),
 }
+_REPORTS: Mapping[str, Point] = {
+    # a worker elsewhere and its server
+    "before_report": Point("clawbench.remote_desk:RemoteDesk.worked", "before"),
+    "after_report": Point("clawbench.remote_desk:RemoteDesk.worked", "after"),
+    "after_upload": Point("clawbench.remote_desk:RemoteBlobs.put", "after"),
+    "before_score_report": Point("clawbench.remote_desk:RemoteDesk.scored", "before"),
+    "after_score_report": Point("clawbench.remote_desk:RemoteDesk.scored", "after"),
+}
 IN_THE_SANDBOX = ("after_engine_start", "mid_output")
 """Reached while a command runs: it was started and no result was read; it has printed and goes on."""
 
 POINTS = (*WRAPPED, *IN_THE_SANDBOX)
+_ALSO_A_WORKERS = ("after_dispatch", "after_create", "after_write", "while_reading", "after_freeze", "after_take_out")
+WORKER_POINTS = (*_REPORTS, *_ALSO_A_WORKERS, "after_verifier", "before_reward", "before_destroy", *IN_THE_SANDBOX)
+TARGETS = {**WRAPPED, **_REPORTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +132,7 @@ class Switch:
 def install(switch: Switch) -> None:
     """Wrap every named function of this process."""
     by_target: dict[str, list[tuple[str, Point]]] = {}
-    for name, point in WRAPPED.items():
+    for name, point in TARGETS.items():
         by_target.setdefault(point.target, []).append((name, point))
     for target, points in by_target.items():
         owner, attribute = found(target)

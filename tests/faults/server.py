@@ -1,8 +1,8 @@
-"""``python -m tests.faults.server LEASE_S``: makes servers that can be told where to die.
+"""``python -m tests.faults.server``: makes servers and workers that can be told where to die.
 
-It imports the real program once, and for every line on its stdin (the JSON of an ``Order``) forks a process that is
-``clawbench up`` with fault points wrapped around its functions and leases of this length, and writes the process's
-id. So a new server is there in a fraction of a second. All of them die with this process.
+It imports the real program once, and for every line on its stdin (an order as JSON) forks a process that is
+``clawbench`` with the order's arguments, fault points wrapped around its functions and leases as long as ordered, and
+writes the process's id. So a new server is there in a fraction of a second. All of them die with this process.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from clawbench import cli
+from clawbench.cli import worker
 from clawbench.flows import drive, perform, work
 from clawbench.store import calls, runs
-from tests.faults.points import WRAPPED, Switch, found, install
+from tests.faults.points import TARGETS, Switch, found, install
 
 PR_SET_PDEATHSIG = 1
 
@@ -30,11 +31,11 @@ def shorten(lease_s: float) -> None:
     keep: Any = runs.keep_finalizing
     keep.__defaults__ = (2 * lease_s,)
     perform.HEARTBEAT_S = drive.HEARTBEAT_S = lease_s / 4
-    work.SWEEP_EVERY_S = lease_s
+    work.SWEEP_EVERY_S = worker.SWEEP_EVERY_S = lease_s
 
 
 def serve(order: dict[str, Any]) -> None:
-    """Be ``clawbench up`` until somebody ends it, or until an armed point is reached."""
+    """Be ``clawbench`` until somebody ends it, or until an armed point is reached."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -43,15 +44,16 @@ def serve(order: dict[str, Any]) -> None:
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.environ.update(order["environment"])
+    if order["lease_s"] is not None:
+        shorten(order["lease_s"])
     install(Switch(Path(order["arming"])))
-    sys.argv = ["clawbench", "up"]
+    sys.argv = ["clawbench", *order["arguments"]]
     cli.main()
 
 
-def main(lease_s: str) -> None:
-    """Fork one server for every order."""
-    shorten(float(lease_s))
-    for point in WRAPPED.values():
+def main() -> None:
+    """Fork one process for every order."""
+    for point in TARGETS.values():
         found(point.target)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
@@ -65,4 +67,4 @@ def main(lease_s: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -34,13 +34,9 @@ async def one_run(agent: Agent, steps: Sequence[Step], ending: Ending) -> None:
         return
     run_id: str = replies[0].body["run_id"]
     sent.run_id = run_id
-    lock = agent.working[run_id] = asyncio.Lock()
     for step in steps:
         if not await step(agent, run_id):
             break
-    del agent.working[run_id]
-    async with lock:  # nobody pauses it by hand from here on
-        pass
     await ending(agent, run_id)
 
 
@@ -60,7 +56,7 @@ async def loud(agent: Agent, run_id: str) -> bool:
 
 async def stormy(agent: Agent, run_id: str) -> bool:
     sent = agent.command(run_id, agent.mind.choice(("", "sleep 0.3")))
-    replies = await agent.storm(sent, agent.mind.choice((4, 8, 16)))
+    replies = await agent.storm(sent, agent.mind.choice((4, 8, 32)))
     return not replies[0].is_error
 
 
@@ -87,6 +83,34 @@ async def edited(agent: Agent, run_id: str) -> bool:
             return False
     moved = agent.call(run_id, "run_command", command="tail -n +2 /app/marks >>/app/effects; rm /app/marks")
     return not (await agent.until_answered(moved)).is_error
+
+
+async def rewritten(agent: Agent, run_id: str) -> bool:
+    """Writes and edits of one file, each sent again after it was answered: a second one would show.
+
+    A file that is written is a new file, with an inode and a time of change of its own; and whatever is written
+    again, however late, takes back the edits that came after it, which the end of the run would show.
+    """
+    name = f"kept-{agent.fresh()}"
+    path = f"/app/{name}"
+    write = agent.call(run_id, "write_file", path=path, content="0 end\n")
+    chain = [write]
+    for step in range(agent.mind.randint(1, 3)):
+        chain.append(agent.call(run_id, "edit_file", path=path, old=" end", new=f" {step + 1} end"))
+    for sent in chain:
+        if (await agent.until_answered(sent)).is_error:
+            return False
+        before = await agent.until_answered(agent.call(run_id, "run_command", command=f"stat -c '%i %z' {path}"))
+        await agent.storm(sent, 3)
+        await agent.until_answered(write)
+        after = await agent.until_answered(agent.call(run_id, "run_command", command=f"stat -c '%i %z' {path}"))
+        if before.is_error or after.is_error:
+            return False
+        if before.body["stdout"] != after.body["stdout"]:
+            agent.ledger.wrong(f"{sent.tool} {sent.call_id} of run {run_id} was made again")
+    numbers = " ".join(str(number) for number in range(len(chain)))
+    agent.ledger.files.setdefault(run_id, {})[name] = f"{numbers} end\n"
+    return True
 
 
 async def conflicting(agent: Agent, run_id: str) -> bool:
@@ -122,7 +146,7 @@ async def handed_in(agent: Agent, run_id: str) -> None:
 
 async def raced(agent: Agent, run_id: str) -> None:
     """Finalize while calls still come in: each is before the cut or after it."""
-    late = [agent.command(run_id, agent.mind.choice(("", "sleep 0.3"))) for _ in range(6)]
+    late = [agent.command(run_id, agent.mind.choice(("", "sleep 0.3"))) for _ in range(12)]
     final = agent.call(run_id, "finalize_run")
     everything = [*late, final]
     agent.mind.shuffle(everything)
@@ -140,5 +164,6 @@ async def given_up(agent: Agent, run_id: str) -> None:
     await asyncio.gather(agent.until_answered(late), agent.until_answered(cancel))
 
 
-STEPS: tuple[Step, ...] = (quick, quick, slow, slow, loud, stormy, several, started, edited, conflicting, cancelled)
+_STEPS = (quick, quick, slow, slow, loud, stormy, several, started, edited, rewritten, conflicting, cancelled)
+STEPS: tuple[Step, ...] = _STEPS
 ENDINGS: tuple[Ending, ...] = (handed_in, handed_in, handed_in, handed_in, raced, raced, submitted, given_up)

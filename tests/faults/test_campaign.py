@@ -41,7 +41,7 @@ async def broken_once(
     ledger, stop = Ledger(), asyncio.Event()
     async with agents_of(world, ledger, name, cuts=0) as (agent,):
         agent.seats = world.seats[:1]
-        breaker = Breaker(world=world, ledger=ledger, agents=(), stop=stop)
+        breaker = Breaker(world=world, ledger=ledger, stop=stop)
         broken = asyncio.create_task(breaking(breaker))
         await _until(agent, ending, broken)
         assert await broken, "nothing came by the point"
@@ -71,7 +71,7 @@ async def test_a_server_killed_here_has_run_nothing_twice_and_lost_nothing(world
 async def test_a_server_stopped_here_and_woken_after_its_lease_answers_scores_and_destroys_nothing(
     world: World, point: str
 ) -> None:
-    past = 2.5 * world.lease_s
+    past = 2.5 * world.seats[0].silence_s
     ledger = await broken_once(
         world,
         f"stopped {point}",

@@ -1,4 +1,7 @@
-"""What the campaign breaks: one Postgres, two servers over it, one tiny task, and sandboxes of one installation."""
+"""What the campaign breaks: one Postgres, servers over it, a worker, the way to the engine, and one tiny task.
+
+The first server works with its own hands; where there is a worker, the second server leaves all sandbox work to it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,9 +24,12 @@ from clawbench.flows.import_tasks import import_task
 from clawbench.model.caller import Scope
 from clawbench.oauth.bearer import issue_token
 from clawbench.settings import Settings
+from clawbench.store import workers
+from clawbench.store.calls import LEASE_S as SHIPPED_LEASE_S
 from clawbench.store.embedded.server import embedded_postgres
 from clawbench.store.pool import OpenPool, open_pool
 from tests.conftest import memory
+from tests.faults.relay import Relay
 from tests.sign_in_app import somebody
 from tests.support.engine import remove_containers_of
 from tests.support.process import free_port
@@ -42,20 +48,29 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass(slots=True, kw_only=True)
 class Seat:
-    """A place for one server: its port, its arming file, and the process that sits there now."""
+    """A place for one server or worker: its arming file, and the process that sits there now."""
 
     name: str
     port: int
+    """0 for a worker, who listens nowhere."""
+    arguments: tuple[str, ...]
     directory: Path
     environment: dict[str, str]
     maker: Maker
+    lease_s: float | None
+    """None: as shipped."""
     pid: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process has ended."""
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def is_worker(self) -> bool:
+        return not self.port
+
+    @property
+    def silence_s(self) -> float:
+        """After so long without a word its leases pass."""
+        return self.lease_s or SHIPPED_LEASE_S
 
     @property
     def arming(self) -> Path:
@@ -66,8 +81,14 @@ class Seat:
         return self.directory / f"{self.name}.log"
 
     async def start(self) -> None:
-        """A new server; it answers when this returns. Where it gives up for want of Postgres, another follows."""
-        order = {"environment": self.environment, "arming": str(self.arming), "log": str(self.log)}
+        """A new process; a server answers when this returns. One without Postgres gives up; another follows."""
+        order = {
+            "arguments": self.arguments,
+            "environment": self.environment,
+            "arming": str(self.arming),
+            "log": str(self.log),
+            "lease_s": self.lease_s,
+        }
         async with asyncio.timeout(READY_WITHIN_S):
             while True:
                 self.gone = asyncio.Event()
@@ -79,7 +100,9 @@ class Seat:
                     await asyncio.sleep(0.02)
 
     async def answers(self) -> bool:
-        """Whether somebody listens."""
+        """Whether somebody listens; nobody asks a worker."""
+        if self.is_worker:
+            return True
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:
@@ -130,13 +153,13 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """The process that forks servers."""
+    """The process that forks servers and workers."""
 
     process: asyncio.subprocess.Process
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def make(self, order: Mapping[str, object]) -> int:
-        """A server; its process id."""
+        """A process; its id."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         async with self.one_at_a_time:
@@ -153,10 +176,13 @@ class World:
     """Of the campaign itself; it is as unavailable as Postgres is."""
     settings: Settings
     seats: tuple[Seat, ...]
+    """Of the servers."""
+    workers: tuple[Seat, ...]
+    engine: Relay
+    """The only way to the engine that servers and workers know."""
     instance: str
     tokens: tuple[str, ...]
     """One agent's each."""
-    lease_s: float
 
     @property
     def postmaster(self) -> int | None:
@@ -168,43 +194,72 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def opened(*, agents: int, seats: int = 2, lease_s: float = LEASE_S) -> AsyncGenerator[World]:
+async def opened(*, agents: int, lease_s: float = LEASE_S, worker: bool = False) -> AsyncGenerator[World]:
     """A world of its own; at the end nothing of it is left."""
-    with tempfile.TemporaryDirectory(prefix="clawbench-faults-", dir=memory()) as made:
+    async with contextlib.AsyncExitStack() as stack:
+        made = stack.enter_context(tempfile.TemporaryDirectory(prefix="clawbench-faults-", dir=memory()))
         directory = _passable(made)
         data = directory / "data"
-        ports = [free_port() for _ in range(seats)]
-        async with embedded_postgres(data) as url:
-            settings = Settings(
-                port=ports[0], public_url=f"http://127.0.0.1:{ports[0]}", data_dir=data, database_url=SecretStr(url)
-            )
-            instance, tokens = await _furnished(settings, directory, agents)
-            pool = await open_pool(url, max_size=4)
-            try:
-                async with _maker(directory, lease_s) as maker:
-                    places = [
-                        Seat(
-                            name=f"server{number}",
-                            port=port,
-                            directory=directory,
-                            environment=_environment(settings, port),
-                            maker=maker,
-                        )
-                        for number, port in enumerate(ports, 1)
-                    ]
-                    await asyncio.gather(*(seat.start() for seat in places))
-                    yield World(
-                        directory=directory,
-                        pool=pool,
-                        settings=settings,
-                        seats=tuple(places),
-                        instance=instance,
-                        tokens=tokens,
-                        lease_s=lease_s,
-                    )
-            finally:
-                await pool.close()
-                await remove_containers_of(instance)
+        ports = (free_port(), free_port())
+        url = await stack.enter_async_context(embedded_postgres(data))
+        settings = Settings(
+            port=ports[0], public_url=f"http://127.0.0.1:{ports[0]}", data_dir=data, database_url=SecretStr(url)
+        )
+        instance, tokens = await _furnished(settings, directory, agents)
+        stack.push_async_callback(remove_containers_of, instance)
+        pool = await open_pool(url, max_size=4)
+        stack.push_async_callback(pool.close)
+        engine = Relay.to_socket(directory / "engine.sock", _engine())
+        await engine.up()
+        stack.callback(engine.down)
+        first = Seat(
+            name="server1",
+            port=ports[0],
+            arguments=("up",),
+            directory=directory,
+            environment=_environment(settings, ports[0], directory / "engine.sock"),
+            maker=await stack.enter_async_context(_maker(directory)),
+            lease_s=lease_s,
+        )
+        second = replace(first, name="server2", port=ports[1], gone=asyncio.Event())
+        second.environment = {
+            **first.environment,
+            "CLAWBENCH_PORT": str(ports[1]),
+            "CLAWBENCH_LOCAL_WORK": str(not worker).lower(),
+        }
+        helpers = (await _worker_of(second, pool),) if worker else ()
+        await asyncio.gather(*(seat.start() for seat in (first, second, *helpers)))
+        yield World(
+            directory=directory,
+            pool=pool,
+            settings=settings,
+            seats=(first, second),
+            workers=helpers,
+            engine=engine,
+            instance=instance,
+            tokens=tokens,
+        )
+
+
+async def _worker_of(server: Seat, pool: OpenPool) -> Seat:
+    """A seat for ``clawbench worker``, with a token and without the database."""
+    token_file = server.directory / "worker.token"
+    token_file.write_text(await workers.add(pool, "worker"))
+    return replace(
+        server,
+        name="worker",
+        port=0,
+        arguments=("worker", "--server", f"http://127.0.0.1:{server.port}", "--token-file", str(token_file)),
+        environment={"DOCKER_HOST": server.environment["DOCKER_HOST"]},
+        gone=asyncio.Event(),
+    )
+
+
+def _engine() -> str:
+    """The engine's own socket."""
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    assert host.startswith("unix://"), "the campaign stands between the servers and an engine on a local socket"
+    return host.removeprefix("unix://")
 
 
 def _passable(made: str) -> Path:
@@ -235,7 +290,7 @@ async def _furnished(settings: Settings, directory: Path, agents: int) -> tuple[
         return deps.instance, tuple(tokens)
 
 
-def _environment(settings: Settings, port: int) -> dict[str, str]:
+def _environment(settings: Settings, port: int, engine: Path) -> dict[str, str]:
     assert settings.database_url is not None
     return {
         "DATABASE_URL": settings.database_url.get_secret_value(),
@@ -243,18 +298,18 @@ def _environment(settings: Settings, port: int) -> dict[str, str]:
         "CLAWBENCH_PORT": str(port),
         "CLAWBENCH_PUBLIC_URL": settings.origin,
         "CLAWBENCH_RUNS_A_DAY": "100000",
+        "DOCKER_HOST": f"unix://{engine}",
     }
 
 
 @contextlib.asynccontextmanager
-async def _maker(directory: Path, lease_s: float) -> AsyncGenerator[Maker]:
+async def _maker(directory: Path) -> AsyncGenerator[Maker]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CLAWBENCH_")}
     with (directory / "maker.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "tests.faults.server",
-            str(lease_s),
             cwd=_ROOT,
             env=kept,
             stdin=asyncio.subprocess.PIPE,
@@ -264,5 +319,5 @@ async def _maker(directory: Path, lease_s: float) -> AsyncGenerator[Maker]:
     try:
         yield Maker(process)
     finally:
-        process.kill()  # its servers are told by the kernel
+        process.kill()  # what it made is told by the kernel
         await process.communicate()

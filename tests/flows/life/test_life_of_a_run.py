@@ -21,7 +21,6 @@ from pytest_asyncio import fixture as async_fixture
 
 from tests.faults.campaign import agents_of
 from tests.faults.ledger import Ledger
-from tests.faults.sandboxes import keep_engine_free
 from tests.faults.world import Seat, World, opened
 from tests.flows.life.machine import LifeOfRuns
 from tests.flows.life.steps import Bench
@@ -53,7 +52,6 @@ async def test_whatever_order_things_come_in_every_promise_about_a_run_holds(wor
         bench = Bench(world=world, agent=agent, stranger=stranger, loop=loop)
         machine: Any = lambda: LifeOfRuns(bench)  # noqa: E731 (hypothesis takes any factory, and types a class)
         keeping = [asyncio.create_task(kept_up(seat, bench)) for seat in world.seats]
-        keeping.append(asyncio.create_task(keep_engine_free(world.instance, bench.happened)))
         try:
             await asyncio.to_thread(run_state_machine_as_test, machine, settings=_CHOSEN)
         finally:
