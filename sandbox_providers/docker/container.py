@@ -77,7 +77,9 @@ def is_frozen(container: Json) -> bool:
 
 
 def fingerprint(spec: SandboxSpec) -> str:
-    plain = asdict(replace(spec, env=dict(spec.env)))
+    # As JSON brings them to a worker elsewhere: there 1 CPU is 1.0.
+    limits = replace(spec.limits, cpus=float(spec.limits.cpus))
+    plain = asdict(replace(spec, env=dict(spec.env), limits=limits))
     if not spec.egress:
         del plain["egress"]  # as before there was one
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
