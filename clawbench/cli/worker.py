@@ -13,7 +13,7 @@ import typer
 
 from clawbench.cli.output import DataDir, operator, run
 from clawbench.credentials import server_url
-from clawbench.errors import InvalidArguments, Unavailable
+from clawbench.errors import ClawBenchError, InvalidArguments, Unavailable
 from clawbench.flows.perform import perform
 from clawbench.flows.work import SWEEP_EVERY_S, look, reap, sweep
 from clawbench.hands import Hands
@@ -97,7 +97,9 @@ async def _serve(desk: RemoteDesk, hands: Hands, at_once: int) -> None:
 def _tell(done: set[asyncio.Task[object]]) -> None:
     for task in done:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("job.failed", exc_info=error)
+            # Its lease passes, and somebody takes the work up again.
+            known = isinstance(error, ClawBenchError)
+            log.warning("job.failed", why=str(error), exc_info=None if known else error)
 
 
 async def _sweep(desk: RemoteDesk, hands: Hands) -> None:
