@@ -1,6 +1,7 @@
 """Connections to Postgres, and what it means when there is none.
 
-json and jsonb come and go as text; the module that owns the column turns it into Python.
+json and jsonb come and go as text; the module that owns the column turns it into Python. Of arrays only ``text[]``
+goes: to learn of others asyncpg changes the session, and behind a transaction pooler that session is everybody's.
 """
 
 # asyncpg has no types of its own; db.py says what we use of it.
@@ -21,20 +22,24 @@ from clawbench.store.db import Connection, Row
 
 APPLICATION = {"application_name": "clawbench"}
 
-ACQUIRE_S = 10.0
+ACQUIRE_S = 5.0
+STATEMENT_S = 10.0
+"""No statement of ours takes as long; one that does waits for a disk or a lock."""
 
 LOST = (
     OSError,  # refused, reset, name not found, and TimeoutError
     asyncpg.PostgresConnectionError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
+    asyncpg.InsufficientResourcesError,  # connections, memory, room on the disk
+    asyncpg.OperatorInterventionError,  # shutting down, starting, a statement cancelled from outside
+    asyncpg.PostgresSystemError,  # its disk answers with errors
+    asyncpg.ReadOnlySQLTransactionError,  # it became a standby
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InternalClientError,  # the server's last word came in the middle of ours
 )
+
+LAST_WORDS = ("closed", "closing", "cannot switch to state")
+"""How asyncpg says that a session is over; the last, where Postgres told an idle session so and its end is to come."""
 
 
 class OpenPool:
@@ -89,7 +94,7 @@ def address(url: str) -> Address:
 
 
 async def open_pool(
-    url: str, *, min_size: int = 1, max_size: int = 10, connect_timeout_s: float = 10, command_timeout_s: float = 30
+    url: str, *, max_size: int = 10, connect_timeout_s: float = 10, command_timeout_s: float = STATEMENT_S
 ) -> OpenPool:
     """A pool with one connection made, so that a wrong URL is told at once.
 
@@ -100,7 +105,8 @@ async def open_pool(
     with lost_connection_is_unavailable():
         pool: Any = await asyncpg.create_pool(
             to.dsn,
-            min_size=min_size,
+            init_size=1,
+            min_size=0,  # one that was lost is made again when it is needed
             max_size=max_size,
             timeout=connect_timeout_s,
             command_timeout=command_timeout_s,
@@ -144,7 +150,7 @@ def lost_connection_is_unavailable() -> Generator[None]:
         yield
     except LOST as error:
         raise Unavailable(f"Postgres did not answer: {str(error) or type(error).__name__}") from error
-    except asyncpg.InterfaceError as error:
-        if "closed" in str(error) or "closing" in str(error):
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        if any(words in str(error) for words in LAST_WORDS):
             raise Unavailable(f"Postgres did not answer: {error}") from error
         raise

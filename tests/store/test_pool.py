@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
+import signal
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 
 from clawbench.errors import Unavailable
-from clawbench.store.pool import OpenPool, address, connect, open_pool
+from clawbench.store.pool import ACQUIRE_S, OpenPool, address, connect, open_pool
+from tests.support.tcp import relayed
 
 
 @pytest.mark.parametrize(
@@ -89,6 +93,66 @@ async def test_a_statement_that_takes_too_long_is_unavailable(database_url: str)
         async with pool.acquire() as slow:
             await slow.fetchval("select pg_sleep(60)")
     await pool.close()
+
+
+async def test_a_session_that_falls_silent_is_unavailable_soon_and_the_next_one_works(database_url: str) -> None:
+    pool = await open_pool(database_url, max_size=1, command_timeout_s=0.2)
+    pid = await pool.fetchval("select pg_backend_pid()")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable):
+                await pool.fetchval("select 1")
+            assert await pool.fetchval("select 1") == 1
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await pool.close()
+
+
+async def test_when_every_connection_is_busy_all_who_wait_are_told_at_the_same_time(database_url: str) -> None:
+    pool = await open_pool(database_url, max_size=1)
+    loop = asyncio.get_running_loop()
+    async with pool.acquire():
+        begun = loop.time()
+        said = await asyncio.gather(*(pool.fetchval("select 1") for _ in range(100)), return_exceptions=True)
+        waited = loop.time() - begun
+    assert {type(each) for each in said} == {Unavailable}
+    assert waited < 2 * ACQUIRE_S
+    assert await pool.fetchval("select 1") == 1
+    await pool.close()
+
+
+async def test_a_session_whose_end_was_announced_but_has_not_come_is_unavailable_and_the_next_one_works(
+    database_url: str, pool: OpenPool
+) -> None:
+    async with relayed(database_url) as relay:
+        lost = await open_pool(relay.url, max_size=1)
+        pid = await lost.fetchval("select pg_backend_pid()")
+        await pool.fetchval("select pg_terminate_backend($1)", pid)
+        async with asyncio.timeout(10):
+            while await pool.fetchval("select exists (select from pg_stat_activity where pid = $1)", pid):
+                pass
+            with pytest.raises(Unavailable):
+                while True:  # its last word is on its way, and nothing tells that it has come
+                    await lost.fetchval("select 1")
+            assert await lost.fetchval("select 1") == 1
+        relay.goodbyes.set()
+        await lost.close()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("53100", id="disk full"),
+        pytest.param("53200", id="out of memory"),
+        pytest.param("58030", id="disk error"),
+        pytest.param("57014", id="cancelled from outside"),
+        pytest.param("25006", id="became a standby"),
+    ],
+)
+async def test_what_postgres_cannot_do_just_now_is_unavailable(pool: OpenPool, code: str) -> None:
+    with pytest.raises(Unavailable):
+        await pool.execute(f"do $$ begin raise sqlstate '{code}'; end $$")
 
 
 async def test_a_closed_pool_is_unavailable(database_url: str) -> None:
