@@ -260,7 +260,8 @@ async def overdue(db: Db, *, limit: int) -> list[Run]:
 async def unfinished(db: Db, run_ids: Collection[UUID]) -> frozenset[UUID]:
     """Which of these runs may still have a sandbox."""
     rows = await db.fetch(
-        "select id from clawbench.runs where id = any($1::uuid[]) and finished_at is null", list(run_ids)
+        "select id from clawbench.runs where id = any($1::text[]::uuid[]) and finished_at is null",
+        [str(run_id) for run_id in run_ids],
     )
     return frozenset(row["id"] for row in rows)
 

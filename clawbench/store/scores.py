@@ -45,7 +45,7 @@ async def keep_verdicts(db: Db, run_id: UUID, head: str, verdicts: Mapping[str, 
         """
         insert into clawbench.gate_results (run_id, gate, passed, reason, evidence_head)
         select $1, g.gate, g.passed, g.reason, $2
-        from unnest($3::text[], $4::boolean[], $5::text[]) as g (gate, passed, reason)
+        from unnest($3::text[], $4::text[]::boolean[], $5::text[]) as g (gate, passed, reason)
         on conflict (run_id, gate) do update
           set passed = excluded.passed, reason = excluded.reason, evidence_head = excluded.evidence_head,
               asked_at = now()
@@ -53,7 +53,7 @@ async def keep_verdicts(db: Db, run_id: UUID, head: str, verdicts: Mapping[str, 
         run_id,
         head,
         list(verdicts),
-        [isinstance(verdict, Passed) for verdict in verdicts.values()],
+        [str(isinstance(verdict, Passed)) for verdict in verdicts.values()],
         [verdict.reason if isinstance(verdict, RefusedBecause) else "" for verdict in verdicts.values()],
     )
 
