@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.routing import Route
 
 from clawbench import __version__
 from clawbench.door import deps_of
-from clawbench.errors import InvalidArguments, NotFound
+from clawbench.errors import InvalidArguments, NotFound, Unavailable
 from clawbench.model.benchmark import Benchmark
 from clawbench.store import installation, publications
 from clawbench.web.envelope import api_route, run_id_of
+
+_WELL_WITHIN_S = 2.0
 
 
 def routes() -> list[Route]:
@@ -23,8 +27,12 @@ def routes() -> list[Route]:
 
 
 async def health(request: Request) -> object:
-    """The server and its database; 503 when Postgres does not answer."""
-    await installation.answers(deps_of(request).pool)
+    """The server and its database; 503 when Postgres does not answer, or takes no commit."""
+    try:
+        async with asyncio.timeout(_WELL_WITHIN_S):
+            await installation.answers(deps_of(request).pool)
+    except TimeoutError:
+        raise Unavailable(f"Postgres took no commit within {_WELL_WITHIN_S:.0f} s") from None
     return {"status": "ok", "version": __version__}
 
 

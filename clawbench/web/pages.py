@@ -12,8 +12,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from clawbench.errors import ClawBenchError, NotAuthenticated
-from clawbench.web.session import form_token, set_form_cookie, signed_in
+from clawbench.errors import ClawBenchError, NotAuthenticated, Unavailable
+from clawbench.web.session import form_token, set_form_cookie, signed_in, unasked
 
 HERE = Path(__file__).parent
 
@@ -82,6 +82,8 @@ def page_route(path: str, endpoint: Endpoint, *, methods: list[str]) -> Route:
 
 async def error_page(request: Request, error: ClawBenchError) -> Response:
     """What went wrong, and what to do next."""
+    if isinstance(error, Unavailable):
+        unasked(request)
     response = await page(request, "error.html", status=error.status, error=error)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(int(error.retry_after_s) + 1)

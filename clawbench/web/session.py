@@ -24,6 +24,11 @@ async def current_session(request: Request) -> Session | None:
     return request.scope["clawbench.session"]
 
 
+def unasked(request: Request) -> None:
+    """Show the rest of this request as to a stranger: Postgres cannot be asked who it is."""
+    request.scope["clawbench.session"] = None
+
+
 async def signed_in(request: Request) -> User | None:
     """The person at the browser, if signed in."""
     session = await current_session(request)
