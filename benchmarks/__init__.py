@@ -1,0 +1,1 @@
+"""What ClawBench costs, as ratios measured in one run: ``scripts/bench``."""
