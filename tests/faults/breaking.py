@@ -9,6 +9,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Literal, assert_never, get_args
 
 from clawbench.errors import Unavailable
 from clawbench.store.pool import connect
@@ -21,6 +22,9 @@ _REACHED_WITHIN_S = 5.0
 _HURRY_S = 3.0
 """The lease at which faults come as fast as told here; with longer ones they are rarer."""
 _AGENT, _VERIFIER = "clawbench-cb-", "clawbench-cbv-"
+
+EngineFault = Literal["gone", "silent", "silent, then reset", "streams reset"]
+ENGINE_FAULTS: tuple[EngineFault, ...] = get_args(EngineFault)
 
 
 def kill_a_child_of(postmaster: int, mind: Random) -> None:
@@ -137,22 +141,25 @@ class Breaker:
 
     async def engine(self, mind: Random) -> None:
         """Take the way to the engine away for a while, or only what is attached over it."""
+        while await self.after(mind.uniform(4, 9)):
+            await self.engine_away(mind.choice(ENGINE_FAULTS), mind.uniform(0.3, 5.0))
+
+    async def engine_away(self, how: EngineFault, seconds: float) -> None:
         relay = self.world.engine
+        self.ledger.faults[f"engine {how}"] += 1
+        match how:
+            case "streams reset":
+                return relay.cut()
+            case "gone":
+                relay.down()
+            case "silent" | "silent, then reset":
+                relay.silence()
+            case _:
+                assert_never(how)
         try:
-            while await self.after(mind.uniform(4, 9)):
-                how = mind.choice(("gone", "silent", "streams reset"))
-                self.ledger.faults[f"engine {how}"] += 1
-                if how == "streams reset":
-                    relay.cut()
-                    continue
-                if how == "gone":
-                    relay.down()
-                else:
-                    relay.silence()
-                await self.after(mind.uniform(0.3, 5.0))
-                if mind.random() < 0.3:
-                    relay.cut()
-                await relay.up()
+            await self.after(seconds)
+            if how == "silent, then reset":
+                relay.cut()
         finally:
             await relay.up()
 

@@ -54,10 +54,19 @@ async def loud(agent: Agent, run_id: str) -> bool:
     return not (await agent.until_answered(sent)).is_error
 
 
+def stormy_at(times: int) -> Step:
+    """One command, delivered so many times at once."""
+
+    async def step(agent: Agent, run_id: str) -> bool:
+        sent = agent.command(run_id, agent.mind.choice(("", "sleep 0.3")))
+        replies = await agent.storm(sent, times)
+        return not replies[0].is_error
+
+    return step
+
+
 async def stormy(agent: Agent, run_id: str) -> bool:
-    sent = agent.command(run_id, agent.mind.choice(("", "sleep 0.3")))
-    replies = await agent.storm(sent, agent.mind.choice((4, 8, 32)))
-    return not replies[0].is_error
+    return await stormy_at(agent.mind.choice((4, 8, 32)))(agent, run_id)
 
 
 async def several(agent: Agent, run_id: str) -> bool:
