@@ -55,6 +55,15 @@ class Settings(BaseSettings):
     wall_s_per_run: int = 7200
     """No task gets longer than this, whatever it asks for."""
 
+    oidc_issuer: str | None = None
+    """An OpenID issuer whose accounts may sign in here, beside local ones. None: local accounts only."""
+    oidc_client_id: str | None = None
+    """This server as the issuer knows it; its redirect URI there is ``<public_url>/sign-in/callback``."""
+    oidc_client_secret: SecretStr | None = None
+    """None: a public client, proved by PKCE alone."""
+    oidc_name: str | None = None
+    """What the sign-in page calls the issuer. None: its host."""
+
     @property
     def artifacts(self) -> str:
         """The URL of the artifact store."""

@@ -18,7 +18,7 @@ from clawbench.flows.specs import TRIAL_PREFIX, run_of
 from clawbench.hands import Desk, Hands
 from clawbench.model.run import Run, RunStatus
 from clawbench.model.work import Job
-from clawbench.store import attempts, device_codes, runs, sessions, tokens
+from clawbench.store import api_keys, attempts, device_codes, runs, sessions, tokens
 from sandbox_providers.contract import Sandbox
 from sandbox_providers.errors import SandboxError
 
@@ -83,6 +83,7 @@ async def sweep(deps: Deps) -> None:
 async def tidy(deps: Deps) -> None:
     """Delete what signing in leaves behind once it has expired."""
     await tokens.sweep_tokens(deps.pool)
+    await api_keys.sweep_keys(deps.pool)
     await sessions.sweep_sessions(deps.pool)
     await device_codes.sweep_device_codes(deps.pool)
     await attempts.sweep_attempts(deps.pool)

@@ -6,7 +6,9 @@ import secrets
 from hashlib import sha256
 
 ACCESS_TOKEN_PREFIX = "cbt_"  # noqa: S105 - a prefix that secret scanners can find, not a secret
+REFRESH_TOKEN_PREFIX = "cbr_"  # noqa: S105
 WORKER_TOKEN_PREFIX = "cbw_"  # noqa: S105
+API_KEY_PREFIX = "cbk_"
 USER_CODE_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 """RFC 8628 §6.1: consonants only, so that no words appear and nothing looks like a digit."""
 

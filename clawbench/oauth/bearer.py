@@ -14,8 +14,9 @@ from starlette.types import Scope as AsgiScope
 from clawbench.door import deps_of
 from clawbench.errors import NotAuthenticated, Refused
 from clawbench.model.caller import OFFERED_SCOPES, Caller, Scope
-from clawbench.model.secret import ACCESS_TOKEN_PREFIX, new_secret
+from clawbench.model.secret import ACCESS_TOKEN_PREFIX, API_KEY_PREFIX, new_secret
 from clawbench.store.agents import Agent
+from clawbench.store.api_keys import caller_with_key
 from clawbench.store.db import Db
 from clawbench.store.tokens import caller_with, save_token
 from clawbench.store.users import user_with_id
@@ -31,13 +32,16 @@ class IssuedToken:
 
 
 async def authenticate(pool: Db, settings_resource: str, authorization_header: str | None) -> Caller:
-    """The caller behind an ``Authorization`` header.
+    """The caller behind an ``Authorization`` header with an access token or an API key.
 
     Raises:
         NotAuthenticated: no bearer token, or one that is unknown, expired, revoked or meant for another server.
     """
     token = _bearer(authorization_header)
-    caller = await caller_with(pool, token, resource=settings_resource) if token else None
+    if token and token.startswith(API_KEY_PREFIX):
+        caller = await caller_with_key(pool, token)
+    else:
+        caller = await caller_with(pool, token, resource=settings_resource) if token else None
     if caller is None:
         raise NotAuthenticated("the bearer token is not valid here" if token else "this needs a bearer token")
     return caller

@@ -24,17 +24,18 @@ class Session:
     """The password was given within the last 15 minutes: enough for admin acts."""
 
 
-async def start_session(db: Db, user_id: UUID) -> str:
-    """Sign a browser in; returns what its cookie holds."""
+async def start_session(db: Db, user_id: UUID, *, authenticated_at: datetime | None = None) -> str:
+    """Sign a browser in; returns what its cookie holds. The person proved who they are now, or when an issuer says."""
     secret = new_secret()
     await db.execute(
         """
-        insert into clawbench.sessions (session_sha256, user_id, expires_at)
-        values ($1, $2, now() + $3)
+        insert into clawbench.sessions (session_sha256, user_id, expires_at, authenticated_at)
+        values ($1, $2, now() + $3, least(now(), $4))
         """,
         hashed(secret),
         user_id,
         SESSION_LIFETIME,
+        authenticated_at,
     )
     return secret
 

@@ -9,6 +9,12 @@ from clawbench.errors import InvalidArguments, Refused
 from clawbench.model.secret import hashed, new_secret
 from clawbench.store.db import Connection, Db, Pool, Row
 
+OPERATOR = "operator"
+"""The user that owns what the command line makes; nobody else is ever given this name."""
+
+FIRST_ADMIN = "admin"
+"""The account that a new installation begins with."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
@@ -57,7 +63,26 @@ async def create_user(pool: Pool, name: str, *, admin: bool = False) -> NewUser:
         )
         if row is None:
             raise Refused(f"the user name {name} is taken", hint="Choose another name.")
-        user = _user(row)
+        user = user_row(row)
+        return NewUser(user=user, setup_token=await new_setup_link(connection, user.id))
+
+
+async def create_first_admin(pool: Pool) -> NewUser | None:
+    """An admin for an installation without any user; None if it has one. Of two servers at once, one makes it."""
+    async with pool.acquire() as connection, connection.transaction():
+        row = await connection.fetchrow(
+            """
+            insert into clawbench.users (name, is_admin)
+            select $1, true
+            where not exists (select from clawbench.users)
+            on conflict (lower(name)) do nothing
+            returning id, name, is_admin
+            """,
+            FIRST_ADMIN,
+        )
+        if row is None:
+            return None
+        user = user_row(row)
         return NewUser(user=user, setup_token=await new_setup_link(connection, user.id))
 
 
@@ -71,7 +96,7 @@ async def user_named(db: Db, name: str) -> User | None:
         """,
         name,
     )
-    return None if row is None else _user(row)
+    return None if row is None else user_row(row)
 
 
 async def user_with_id(db: Db, user_id: UUID) -> User | None:
@@ -84,7 +109,7 @@ async def user_with_id(db: Db, user_id: UUID) -> User | None:
         """,
         user_id,
     )
-    return None if row is None else _user(row)
+    return None if row is None else user_row(row)
 
 
 async def users(db: Db) -> list[User]:
@@ -96,7 +121,7 @@ async def users(db: Db) -> list[User]:
         order by lower(name)
         """
     )
-    return [_user(row) for row in rows]
+    return [user_row(row) for row in rows]
 
 
 async def account_named(db: Db, name: str) -> Account | None:
@@ -109,7 +134,7 @@ async def account_named(db: Db, name: str) -> Account | None:
         """,
         name,
     )
-    return None if row is None else Account(user=_user(row), password_hash=row["password_hash"])
+    return None if row is None else Account(user=user_row(row), password_hash=row["password_hash"])
 
 
 async def set_admin(db: Db, user_id: UUID, *, admin: bool) -> None:
@@ -123,6 +148,41 @@ async def set_admin(db: Db, user_id: UUID, *, admin: bool) -> None:
         user_id,
         admin,
     )
+
+
+async def take_admin(pool: Pool, user_id: UUID) -> None:
+    """Take the admin role, at once for sessions and tokens; of two admins who take it from each other, one keeps it.
+
+    Raises:
+        Refused: no admin who can sign in would be left.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.fetch(
+            """
+            select id
+            from clawbench.users
+            where is_admin
+            order by id
+            for no key update
+            """
+        )
+        await set_admin(connection, user_id, admin=False)
+        left = await connection.fetchval(
+            """
+            select exists (
+                select
+                from clawbench.users u
+                where u.is_admin and (
+                    u.password_hash is not null
+                    or exists (select from clawbench.identities i where i.user_id = u.id)
+                )
+            )
+            """
+        )
+        if not left:
+            raise Refused(
+                "no admin who can sign in would be left", hint="Make somebody else an admin first, then try again."
+            )
 
 
 async def set_password(db: Db, user_id: UUID, password_hash: str) -> None:
@@ -170,7 +230,7 @@ async def user_of_setup_link(db: Db, token: str) -> User | None:
         """,
         hashed(token),
     )
-    return None if row is None else _user(row)
+    return None if row is None else user_row(row)
 
 
 async def use_setup_link(db: Db, token: str) -> User | None:
@@ -185,8 +245,9 @@ async def use_setup_link(db: Db, token: str) -> User | None:
         """,
         hashed(token),
     )
-    return None if row is None else _user(row)
+    return None if row is None else user_row(row)
 
 
-def _user(row: Row) -> User:
+def user_row(row: Row) -> User:
+    """The user of a row with id, name and is_admin."""
     return User(id=row["id"], name=row["name"], is_admin=row["is_admin"])
