@@ -195,7 +195,8 @@ def _guarded(
             return await endpoint(request)
         except ClawBenchError as error:
             body = TypeAdapter(dict[str, Any]).dump_json({"error": error.as_dict()})
-            return Response(body, error.status, media_type="application/json")
+            headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
+            return Response(body, error.status, headers, media_type="application/json")
 
     return checked
 
