@@ -51,6 +51,7 @@ _NEEDS: Mapping[str, frozenset[str]] = {
 async def look(world: World, life: Life) -> None:
     """Everything the database says of the run, against the model."""
     run_id = UUID(life.run_id)
+    told = {sent.call_id for sent in life.calls if sent.told}  # calls under way may be told meanwhile
     async with world.pool.acquire() as conn, conn.transaction():
         await conn.execute("set transaction isolation level repeatable read, read only")
         run = await conn.fetchrow(_RUN, run_id, WORKSPACE)
@@ -60,9 +61,10 @@ async def look(world: World, life: Life) -> None:
     assert run is not None
     _moved(life, run)
     _traced(run, trace)
+    unanswered = [call for call in calls if call["answer"] is None]
     for call in calls:
         _kept(life, call)
-    unanswered = [call for call in calls if call["answer"] is None]
+    assert not (lost := told & {call["client_call_id"] for call in unanswered}), f"told, and not recorded: {lost}"
     assert run["calls_in_flight"] == len(unanswered), f"{run['calls_in_flight']} in flight, not {len(unanswered)}"
     assert run["calls_used"] == len(calls)
     acting = [call for call in unanswered if not TOOLS[call["tool"]].ends_work and call["tool"] != "start_run"]
@@ -121,7 +123,7 @@ def _kept(life: Life, call: Row) -> None:
     assert call["deliveries"] <= sent.deliveries
     answer = call["answer"]
     if answer is None:
-        assert call_id not in life.recorded and not sent.told, f"the answer of {call_id} is gone"
+        assert call_id not in life.recorded, f"the answer of {call_id} is gone"
         return
     assert life.recorded.setdefault(call_id, answer) == answer, f"the answer of {call_id} changed"
     assert list(sent.told) in ([], [answer]), f"{call_id} was told {list(sent.told)}, recorded is {answer}"
@@ -151,11 +153,12 @@ def _told_in(trace: list[Event], calls: Sequence[Row]) -> None:
 
 async def look_into(world: World, life: Life) -> None:
     """What the sandbox holds, or what was taken out of it, against the model."""
+    ran = frozenset(life.ran)  # calls under way may come to their end meanwhile
     digest = await world.pool.fetchval(
         "select sha256 from clawbench.artifacts where run_id = $1 and name = $2", UUID(life.run_id), WORKSPACE
     )
     if digest is not None:
-        life.holds(tree_of(gzip.decompress(await Blobs(world.settings.artifacts).get(digest))))
+        life.holds(tree_of(gzip.decompress(await Blobs(world.settings.artifacts).get(digest))), ran)
         return
     program = await asyncio.create_subprocess_exec(
         *("docker", "cp", f"clawbench-cb-{life.run_id}:/app", "-"),
@@ -164,7 +167,7 @@ async def look_into(world: World, life: Life) -> None:
     )
     packed, _ = await program.communicate()
     if program.returncode == 0:
-        life.holds(tree_of(packed))
+        life.holds(tree_of(packed), ran)
 
 
 def tree_of(packed: bytes) -> dict[str, str]:

@@ -61,19 +61,22 @@ class LifeOfRuns(Lived):
         life = self._life(which)
         await self._deliver(life, self._command(life, rest), deliveries)
 
-    @step(which=pick)
-    async def leave_under_way(self, which: int) -> None:
-        """A command that the following steps find running."""
+    @step(which=pick, silent=st.booleans())
+    async def leave_under_way(self, which: int, silent: bool) -> None:
+        """A command that the following steps find running; where its driver falls silent, with two who drive it."""
         life = self._life(which)
         sent = self._command(life, "sleep 1")
 
         under_way = asyncio.create_task(self._heard(life, sent))
         self.flying.append(under_way)
-        known = "select 1 from clawbench.calls where run_id = $1 and client_call_id = $2"
+        driver = "select lease_epoch from clawbench.calls where run_id = $1 and client_call_id = $2"
+        wanted = 2 if silent else 1
         async with asyncio.timeout(ACCEPTED_WITHIN_S):
-            while not await self.world.pool.fetchval(known, UUID(life.run_id), sent.call_id):
-                if await asyncio.wait({under_way}, timeout=0.01) != (set(), {under_way}):
+            while (await self.world.pool.fetchval(driver, UUID(life.run_id), sent.call_id) or 0) < wanted:
+                if (await asyncio.wait({under_way}, timeout=0.02))[0]:
                     return
+                if silent:
+                    await self._silence(life)
 
     @step(which=pick)
     async def start_command(self, which: int) -> None:
@@ -201,7 +204,10 @@ class LifeOfRuns(Lived):
     @step(which=pick)
     async def leases_pass(self, which: int) -> None:
         """As if whoever works on the run had been silent for so long; it works on all the same."""
-        run_id = UUID(self._life(which).run_id)
+        await self._silence(self._life(which))
+
+    async def _silence(self, life: Life) -> None:
+        run_id = UUID(life.run_id)
         await self.world.pool.execute(
             "update clawbench.calls set lease_until = clock_timestamp() where run_id = $1 and answered_at is null",
             run_id,

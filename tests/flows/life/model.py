@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -35,8 +36,6 @@ class Life:
     """The last event's hash when it was seen to be over."""
     recorded: dict[str, str] = field(default_factory=dict[str, str])
     """The first answer seen in the ledger, by call."""
-    effects: dict[str, int] = field(default_factory=dict[str, int])
-    """What the sandbox itself counted when it was last looked into."""
     ran: set[str] = field(default_factory=set[str])
     """Calls whose answers say that they had their effect."""
     stopped: set[str] = field(default_factory=set[str])
@@ -114,16 +113,14 @@ class Life:
         else:
             assert reply.is_error, reply.text
 
-    def holds(self, tree: Mapping[str, str]) -> None:
-        """What the sandbox holds is what the answers say: nothing twice, nothing lost, nothing unasked."""
-        lines = tree.get("effects", "").split()
-        self.effects = {line: lines.count(line) for line in lines}
+    def holds(self, tree: Mapping[str, str], ran: frozenset[str]) -> None:
+        """What the sandbox holds is what these answers say: nothing twice, nothing lost, nothing unasked."""
+        effects = Counter(tree.get("effects", "").split())
         known = {sent.call_id for sent in self.calls if not sent.refused}
-        for line, times in self.effects.items():
+        for line, times in effects.items():
             assert times == 1, f"{line} had its effect {times} times"
             assert line in known, f"{line} had an effect, and was never accepted"
-        for call_id in self.ran:
-            assert call_id in self.effects, f"{call_id} was answered well, without its effect"
+        assert not (lost := ran - set(effects)), f"answered well, without their effects: {lost}"
         if "killed" not in self.ended_by:
             left = {path: tree.get(path.removeprefix("/app/")) for path in self.files}
             assert left == self.files, f"files are {left}, and must be {self.files}"
