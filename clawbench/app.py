@@ -37,7 +37,7 @@ def build_app(deps: Deps, *, work: bool = True) -> Starlette:
 
     settings = deps.settings
     at_once, share = settings.requests_at_once, settings.requests_at_once_per_user
-    mcp = Admission(McpEndpoint(door), at_once=at_once, share=share, key=_user_of)
+    mcp = Admission(McpEndpoint(door, settings.origin), at_once=at_once, share=share, key=_user_of)
     middleware = [
         Middleware(Admission, at_once=share, share=share, key=_health),
         Middleware(Acquaintance, guarded=("/mcp", "/internal/")),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from clawbench.errors import InvalidArguments
+from clawbench.model.caller import OFFERED_SCOPES
 from clawbench.settings import Settings
 from clawbench.store.db import Pool
 
@@ -27,6 +28,13 @@ class DoorDeps(Protocol):
 def deps_of(connection: HTTPConnection) -> DoorDeps:
     """The deps that the composition root put on the app."""
     return cast(DoorDeps, connection.app.state.deps)
+
+
+def challenge(origin: str, *, error: Literal["invalid_token", "insufficient_scope"] | None = None) -> str:
+    """The ``WWW-Authenticate`` value that leads a client to the metadata (RFC 6750 §3, RFC 9728 §5.1)."""
+    why = f'error="{error}", ' if error else ""
+    metadata = f"{origin}/.well-known/oauth-protected-resource/mcp"
+    return f'Bearer {why}resource_metadata="{metadata}", scope="{" ".join(OFFERED_SCOPES)}"'
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -13,16 +13,17 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, TransportSecuritySettings
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clawbench import __version__
 from clawbench.deps import Deps
-from clawbench.errors import ClawBenchError, NotAuthenticated
+from clawbench.door import challenge
+from clawbench.errors import ClawBenchError, NotAuthenticated, NotPermitted
 from clawbench.flows.tool_call import tool_call
 from clawbench.flows.tools import TOOLS
 from clawbench.model.call import Answer
-from clawbench.model.caller import Caller
+from clawbench.model.caller import OFFERED_SCOPES, Caller
 from clawbench.model.tool import Tool
 from clawbench.settings import Settings
 
@@ -82,21 +83,38 @@ def mcp_door(deps: Deps) -> StreamableHTTPSessionManager:
 
 
 class McpEndpoint:
-    """``/mcp`` as ASGI. GET is 405: the SDK's endless stateless stream leaves some clients without tools."""
+    """``/mcp`` as ASGI. GET is 405: the SDK's endless stateless stream leaves some clients without tools.
 
-    def __init__(self, door: StreamableHTTPSessionManager) -> None:
+    A tool that the token's scopes do not cover is 403 with a challenge, so that a client can ask its person for more.
+    """
+
+    def __init__(self, door: StreamableHTTPSessionManager, origin: str) -> None:
         self._app: ASGIApp = door.asgi_app
+        self._origin = origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             await Response("POST only\n", 405, headers={"Allow": "POST"})(scope, receive, send)
             return
-        whole = await _whole(receive)
-        if whole is not None:
-            await self._app(scope, whole, send)
+        messages = await _whole(receive)
+        if messages is None:
+            return
+        caller: Caller = scope["state"]["caller"]
+        tool = None if caller.scopes.issuperset(OFFERED_SCOPES) else _called(messages)
+        if tool is not None and tool.scope not in caller.scopes:
+            refusal = NotPermitted(f"{tool.name} needs the scope {tool.scope}", hint="Sign in again and allow it.")
+            headers = {"WWW-Authenticate": challenge(self._origin, error="insufficient_scope")}
+            await JSONResponse({"error": refusal.as_dict()}, refusal.status, headers)(scope, receive, send)
+            return
+        held = iter(messages)
+
+        async def again() -> Message:
+            return next(held, None) or await receive()
+
+        await self._app(scope, again, send)
 
 
-async def _whole(receive: Receive) -> Receive | None:
+async def _whole(receive: Receive) -> list[Message] | None:
     """The request once all of it is here, or more than the SDK takes; None if the client left before.
 
     The SDK would write a traceback to the log for each that leaves.
@@ -108,12 +126,16 @@ async def _whole(receive: Receive) -> Receive | None:
             return None
         messages.append(message)
         size += len(message.get("body", b""))
-    held = iter(messages)
+    return messages
 
-    async def again() -> Message:
-        return next(held, None) or await receive()
 
-    return again
+def _called(messages: list[Message]) -> Tool | None:
+    """The tool that this request calls, if it calls one of ours; what cannot be read is the SDK's to refuse."""
+    try:
+        body = json.loads(b"".join(message.get("body", b"") for message in messages))
+        return TOOLS.get(body["params"]["name"]) if body["method"] == "tools/call" else None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def _caller(ctx: ServerRequestContext[Any, Request]) -> Caller:

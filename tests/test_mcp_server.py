@@ -156,6 +156,25 @@ async def test_without_a_good_token_it_is_401_and_says_where_to_sign_in(stack: S
             assert ('error="invalid_token"' in challenge) is (case not in ("none", "basic"))
 
 
+async def test_a_token_that_may_only_read_is_asked_to_step_up_for_a_tool_that_acts(stack: Stack) -> None:
+    member = await stack.member(Scope.READ)
+
+    async def call(http: httpx2.AsyncClient, name: str) -> httpx2.Response:
+        params: dict[str, object] = {"name": name, "arguments": {}}
+        return await http.post(
+            f"{stack.url}/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        )
+
+    async with by_hand(member) as http:
+        acting, looking, unknown = [await call(http, name) for name in ("start_run", "whoami", "no_such_tool")]
+        odd = await http.post(f"{stack.url}/mcp", content=b'{"method": "tools/call", "params": [["name"]]}')
+    assert acting.status_code == 403 and acting.json()["error"]["code"] == "not_permitted"
+    told = acting.headers["www-authenticate"]
+    assert 'error="insufficient_scope"' in told and 'scope="clawbench:read clawbench:run"' in told
+    assert f'resource_metadata="{stack.url}/.well-known/oauth-protected-resource/mcp"' in told
+    assert (looking.status_code, unknown.status_code, odd.status_code) == (200, 200, 400)
+
+
 async def test_another_host_name_is_not_answered(stack: Stack) -> None:
     member = await stack.member()
     async with by_hand(member) as http:
