@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -17,8 +20,15 @@ from benchmarks.world import opened
 
 async def measured(names: Sequence[str], repetitions: int) -> list[Line]:
     """The lines of these measures, one measure after the other."""
+    me = asyncio.current_task()
+    assert me is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)  # so that nothing is left behind
+    lines = list[Line]()
     async with opened(with_task=not NEED_NO_TASK.issuperset(names)) as world:
-        return [line for name in names for line in await MEASURES[name](world, repetitions)]
+        for name in names:
+            print(f"bench: {name}", file=sys.stderr)
+            lines += await MEASURES[name](world, repetitions)
+    return lines
 
 
 def show(lines: Sequence[Line]) -> None:
