@@ -26,6 +26,9 @@ from sandbox_providers.registry import find_provider
 
 log = structlog.get_logger()
 
+_ENGINE_WITHIN_S = 3.0
+"""A server that starts waits no longer for an engine."""
+
 
 class Bell:
     """Wakes whoever waits in this process; what other processes did is found by looking again."""
@@ -135,8 +138,10 @@ async def open_deps(settings: Settings) -> AsyncGenerator[Deps]:
         background = Background()
         stack.push_async_callback(background.close)
         if hands is not None:
-            with suppress(SandboxError):  # an engine that is away is looked for again while we work
-                background.sites = (await hands.provider.site(),)
+            # An engine that is away, or silent, is looked for again while we work.
+            with suppress(SandboxError, TimeoutError):
+                async with asyncio.timeout(_ENGINE_WITHIN_S):
+                    background.sites = (await hands.provider.site(),)
         yield Deps(
             settings=settings,
             instance=str(await installation.id_of(pool)),
