@@ -63,8 +63,8 @@ PROMISES: Mapping[str, str] = {
     "beside-a-server": "Commands on the host work beside a running server and without one",
     "settings": "Environment variables; `clawbench up` has options for the first few.",
     "embedded-postgres": "Without `DATABASE_URL`, a real Postgres comes up with the server, and goes down with it.",
-    "rows-of-their-own": "row level security holds whatever a query forgets: anonymous readers see what is published, a "
-    "signed-in person also rows of their own.",
+    "rows-of-their-own": "row level security holds whatever a query forgets: anonymous readers see what is published, "
+    "a signed-in person also rows of their own.",
     # Known limits
     "refused-tasks": "Tasks with several containers, a GPU, or an image of their own for the tests are refused at "
     "import.",

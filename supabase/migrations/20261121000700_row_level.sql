@@ -9,16 +9,21 @@ language sql stable security definer set search_path = '' as $$
   join clawbench.identities i on i.issuer = c.claims ->> 'iss' and i.subject = c.claims ->> 'sub'
 $$;
 
+create function clawbench.own_runs() returns setof uuid
+language sql stable security definer set search_path = '' as $$
+  select id from clawbench.runs where user_id = clawbench.signed_in_user()
+$$;
+
 create policy own_user on clawbench.users for select using (id = (select clawbench.signed_in_user()));
 create policy own_agents on clawbench.agents for select using (owner_id = (select clawbench.signed_in_user()));
 create policy own_runs on clawbench.runs for select using (user_id = (select clawbench.signed_in_user()));
 -- What hangs on a run is seen with it.
 create policy calls_of_own_runs on clawbench.calls for select
-  using (exists (select from clawbench.runs r where r.id = run_id));
+  using (run_id in (select clawbench.own_runs()));
 create policy scores_of_own_runs on clawbench.scores for select
-  using (exists (select from clawbench.runs r where r.id = run_id));
+  using (run_id in (select clawbench.own_runs()));
 create policy gate_results_of_own_runs on clawbench.gate_results for select
-  using (exists (select from clawbench.runs r where r.id = run_id));
+  using (run_id in (select clawbench.own_runs()));
 
 do $$
 declare
