@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from datetime import datetime
 from hashlib import sha256
 
 from starlette.requests import Request
@@ -19,7 +20,7 @@ from clawbench.store.users import User
 async def current_session(request: Request) -> Session | None:
     """The browser's live session; looked up once per request."""
     if "clawbench.session" not in request.scope:
-        secret = request.cookies.get(_cookie_name(request, "session"))
+        secret = cookie_of(request, "session")
         request.scope["clawbench.session"] = await session_with(deps_of(request).pool, secret) if secret else None
     return request.scope["clawbench.session"]
 
@@ -63,28 +64,29 @@ async def require_admin(request: Request, *, fresh: bool = False) -> User:
     return user
 
 
-async def sign_in(request: Request, response: Response, user: User) -> None:
+async def sign_in(
+    request: Request, response: Response, user: User, *, authenticated_at: datetime | None = None
+) -> None:
     """Start a new session in this browser; the one it had ends, so a planted cookie is worth nothing."""
     pool = deps_of(request).pool
-    if before := request.cookies.get(_cookie_name(request, "session")):
+    if before := cookie_of(request, "session"):
         await end_session(pool, before)
-    secret = await start_session(pool, user.id)
-    _set_cookie(request, response, "session", secret, max_age=int(SESSION_LIFETIME.total_seconds()))
+    secret = await start_session(pool, user.id, authenticated_at=authenticated_at)
+    set_cookie(request, response, "session", secret, max_age=int(SESSION_LIFETIME.total_seconds()))
 
 
 async def sign_out(request: Request, response: Response) -> None:
     """End the session of this browser, if it has one."""
-    name = _cookie_name(request, "session")
-    if secret := request.cookies.get(name):
+    if secret := cookie_of(request, "session"):
         await end_session(deps_of(request).pool, secret)
-        response.delete_cookie(name, path="/", secure=_is_secure(request), httponly=True, samesite="lax")
+        delete_cookie(request, response, "session")
 
 
 async def form_token(request: Request) -> tuple[str, str | None]:
     """The token for the forms of a page, and the form cookie to set if an anonymous browser has none yet."""
     if await current_session(request) is not None:
         return _token_of(request.cookies[_cookie_name(request, "session")]), None
-    if secret := request.cookies.get(_cookie_name(request, "form")):
+    if secret := cookie_of(request, "form"):
         return _token_of(secret), None
     secret = new_secret()
     return _token_of(secret), secret
@@ -92,7 +94,7 @@ async def form_token(request: Request) -> tuple[str, str | None]:
 
 def set_form_cookie(request: Request, response: Response, secret: str) -> None:
     """Give an anonymous browser what its form token is checked against."""
-    _set_cookie(request, response, "form", secret, max_age=None)
+    set_cookie(request, response, "form", secret, max_age=None)
 
 
 async def check_form(request: Request, fields: Mapping[str, str]) -> None:
@@ -102,7 +104,7 @@ async def check_form(request: Request, fields: Mapping[str, str]) -> None:
         NotPermitted: the token is missing, old, or another browser's.
     """
     kind = "form" if await current_session(request) is None else "session"
-    secret = request.cookies.get(_cookie_name(request, kind))
+    secret = cookie_of(request, kind)
     sent = fields.get("csrf", "")
     if not secret or not hmac.compare_digest(_token_of(secret).encode(), sent.encode()):
         raise NotPermitted("this form is out of date", hint="Go back, reload the page, and send the form again.")
@@ -121,7 +123,19 @@ def _cookie_name(request: Request, kind: str) -> str:
     return f"__Host-clawbench_{kind}" if _is_secure(request) else f"clawbench_{kind}"
 
 
-def _set_cookie(request: Request, response: Response, kind: str, value: str, *, max_age: int | None) -> None:
+def cookie_of(request: Request, kind: str) -> str | None:
+    """What this browser's cookie of the kind holds."""
+    return request.cookies.get(_cookie_name(request, kind))
+
+
+def delete_cookie(request: Request, response: Response, kind: str) -> None:
+    """Take the cookie of the kind from this browser."""
+    name = _cookie_name(request, kind)
+    response.delete_cookie(name, path="/", secure=_is_secure(request), httponly=True, samesite="lax")
+
+
+def set_cookie(request: Request, response: Response, kind: str, value: str, *, max_age: int | None) -> None:
+    """Give this browser a cookie that no script and no other site can use."""
     response.set_cookie(
         _cookie_name(request, kind),
         value,

@@ -17,6 +17,7 @@ from clawbench.model.password import SHORTEST, hash_password, is_password
 from clawbench.store.attempts import Limit, count_attempt, take_attempt_back
 from clawbench.store.sessions import end_sessions_of
 from clawbench.store.users import User, account_named, set_password, use_setup_link, user_of_setup_link
+from clawbench.web.issuer import upstream_of
 from clawbench.web.pages import page, page_route, redirect
 from clawbench.web.session import check_form, current_session, sign_in, sign_out
 
@@ -120,8 +121,16 @@ async def _finish_setup(request: Request, token: str, password_hash: str) -> Use
 async def _sign_in_page(
     request: Request, *, name: str, next_path: str, problem: str | None = None, status: int = 200
 ) -> Response:
+    upstream = upstream_of(deps_of(request).settings)
     return await page(
-        request, "sign_in.html", status=status, has_form=True, name=name, next_path=next_path, problem=problem
+        request,
+        "sign_in.html",
+        status=status,
+        has_form=True,
+        name=name,
+        next_path=next_path,
+        upstream=upstream.name if upstream else None,
+        problem=problem,
     )
 
 
