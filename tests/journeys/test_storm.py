@@ -26,7 +26,7 @@ from tests.support.process import Installation
 
 USERS = 12
 HEALTHY_WITHIN_S = 5.0
-"""Alone on its cores the server needs less than one; here the storm and the tests have a share of them."""
+"""The aim is one second; on two cores shared with the storm and the tests 0.9 to 1.7 were seen."""
 POOLED = 24
 """Connections to Postgres and the engine that are kept for later."""
 MEMORY_KB = 512 * 1024
