@@ -1,20 +1,27 @@
-"""Who this person is at which server: ``~/.config/clawbench/credentials.json``, readable by its owner only."""
+"""Who this person is at which server: ``~/.config/clawbench/credentials.json``, readable by its owner only.
+
+Always below the home directory, whatever ``XDG_CONFIG_HOME`` says: MCP clients start their header helper with little
+more than ``HOME``, and it has to find what ``clawbench login`` left. Read without pydantic, whose import would cost a
+helper more than all of its work.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from clawbench.errors import ClawBenchError, InvalidArguments, NotAuthenticated, Refused
 
-from clawbench.errors import InvalidArguments, Refused
+RENEW_BEFORE = timedelta(minutes=5)
+"""A token with less than this left is renewed before it is handed to anybody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,21 +31,13 @@ class Profile:
     server: str
     access_token: str = field(repr=False)
     expires_at: datetime
+    refresh_token: str | None = field(default=None, repr=False)
     agent_name: str
     scopes: tuple[str, ...]
 
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    access_token: str
-    expires_at: datetime
-    agent_name: str
-    scopes: tuple[str, ...]
-
-
-class _File(BaseModel):
-    servers: dict[str, _Entry] = Field(default_factory=dict[str, _Entry])
+    def lasts(self, needed: timedelta) -> bool:
+        """Whether the access token is good for that long."""
+        return self.expires_at - datetime.now(UTC) > needed
 
 
 def default_path() -> Path:
@@ -63,60 +62,102 @@ def server_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/').removesuffix('/mcp')}"
 
 
+def the_server(named: str | None, *, path: Path | None = None) -> str:
+    """The server a command is about: the named one, or the only one there is a profile for.
+
+    Raises:
+        InvalidArguments: none is named, and there is not exactly one profile.
+    """
+    if named is not None:
+        return server_url(named)
+    match servers(path=path):
+        case [only]:
+            return only
+        case []:
+            raise InvalidArguments("which server? You are signed in to none", hint="Name it: --server URL.")
+        case several:
+            raise InvalidArguments(
+                "which server? You are signed in to several", hint=f"--server {' or '.join(several)}"
+            )
+
+
 def load_profile(server: str, *, path: Path | None = None) -> Profile | None:
     """The profile for a server, if there is one.
 
     Raises:
         Refused: the file is there and cannot be understood.
     """
-    entry = _read(path or default_path()).servers.get(server_url(server))
-    if entry is None:
-        return None
-    return Profile(
-        server=server_url(server),
-        access_token=entry.access_token,
-        expires_at=entry.expires_at,
-        agent_name=entry.agent_name,
-        scopes=entry.scopes,
-    )
+    return _read(path or default_path()).get(server_url(server))
 
 
 def save_profile(profile: Profile, *, path: Path | None = None) -> None:
     """Keep a profile, in place of the one for the same server."""
     path = path or default_path()
     with locked(path):
-        file = _read(path)
-        file.servers[server_url(profile.server)] = _Entry(
-            access_token=profile.access_token,
-            expires_at=profile.expires_at,
-            agent_name=profile.agent_name,
-            scopes=profile.scopes,
-        )
-        _write(path, file)
+        _write(path, {**_read(path), server_url(profile.server): profile})
 
 
-def remove_profile(server: str, *, path: Path | None = None) -> bool:
-    """Forget the profile for a server; False if there was none."""
+def remove_profile(server: str, *, path: Path | None = None) -> Profile | None:
+    """Forget the profile for a server; what was forgotten, if there was one."""
     path = path or default_path()
     with locked(path):
-        file = _read(path)
-        if file.servers.pop(server_url(server), None) is None:
-            return False
-        _write(path, file)
-        return True
+        profiles = dict(_read(path))
+        removed = profiles.pop(server_url(server), None)
+        if removed is not None:
+            _write(path, profiles)
+        return removed
 
 
 def servers(*, path: Path | None = None) -> list[str]:
     """The servers there are profiles for."""
-    return sorted(_read(path or default_path()).servers)
+    return sorted(_read(path or default_path()))
+
+
+def fresh_profile(server: str, renew: Callable[[Profile], Profile], *, path: Path | None = None) -> Profile:
+    """The profile with a token that lasts; of several processes one has it renewed, and the others take what it got.
+
+    Raises:
+        NotAuthenticated: not signed in, or the server takes the refresh token no more.
+        Unavailable: the token has expired, and the server does not answer.
+    """
+    path, server = path or default_path(), server_url(server)
+    profile = _signed_in(server, path)
+    if profile.lasts(RENEW_BEFORE):
+        return profile
+    with locked(path):
+        profile = _signed_in(server, path)
+        if profile.lasts(RENEW_BEFORE):
+            return profile
+        try:
+            renewed = renew(profile)
+        except NotAuthenticated:
+            raise
+        except ClawBenchError:
+            if profile.lasts(timedelta()):
+                return profile
+            raise
+        _write(path, {**_read(path), server: renewed})
+        return renewed
+
+
+def login_needed(server: str, why: str) -> NotAuthenticated:
+    """The error that leads to ``clawbench login``."""
+    return NotAuthenticated(why, hint=f"clawbench login --server {server}")
 
 
 @contextmanager
 def locked(path: Path) -> Generator[None]:
-    """One process at a time reads, changes and writes the file."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.parent.chmod(0o700)
-    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """One process at a time reads, changes and writes the file.
+
+    Raises:
+        Refused: this is not ours to write.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.chmod(0o700)
+        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        raise _unusable(path, fault) from fault
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -124,25 +165,66 @@ def locked(path: Path) -> Generator[None]:
         os.close(descriptor)
 
 
-def _read(path: Path) -> _File:
+def _signed_in(server: str, path: Path) -> Profile:
+    profile = load_profile(server, path=path)
+    if profile is None:
+        raise login_needed(server, f"not signed in to {server}")
+    return profile
+
+
+def _read(path: Path) -> Mapping[str, Profile]:
     try:
-        return _File.model_validate_json(path.read_bytes())
+        entries: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["servers"]
+        return {server: _profile(server, entry) for server, entry in entries.items()}
     except FileNotFoundError:
-        return _File()
-    except ValidationError:
+        return {}
+    except OSError as fault:
+        raise _unusable(path, fault) from fault
+    except (ValueError, KeyError, TypeError, AttributeError):
         # from None: the cause would show what is in the file
         raise Refused(f"{path} cannot be understood", hint="Remove it and log in again.") from None
 
 
-def _write(path: Path, file: _File) -> None:
-    """Replace the file in one step; ``mkstemp`` makes it 0600."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def _profile(server: str, entry: Mapping[str, Any]) -> Profile:
+    expires_at = datetime.fromisoformat(entry["expires_at"])
+    texts = (entry["access_token"], entry.get("refresh_token") or "", entry["agent_name"], *entry["scopes"])
+    if not all(isinstance(text, str) for text in texts) or expires_at.tzinfo is None:
+        raise ValueError
+    return Profile(
+        server=server,
+        access_token=entry["access_token"],
+        expires_at=expires_at,
+        refresh_token=entry.get("refresh_token"),
+        agent_name=entry["agent_name"],
+        scopes=tuple(entry["scopes"]),
+    )
+
+
+def _write(path: Path, profiles: Mapping[str, Profile]) -> None:
+    """Replace the file in one step; the caller holds the lock, so the name beside it is free."""
+    entries = {
+        server: {
+            "access_token": profile.access_token,
+            "expires_at": profile.expires_at.isoformat(),
+            "refresh_token": profile.refresh_token,
+            "agent_name": profile.agent_name,
+            "scopes": profile.scopes,
+        }
+        for server, profile in profiles.items()
+    }
+    temporary = path.with_suffix(".new")
     try:
+        temporary.unlink(missing_ok=True)  # of a process that was killed
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as opened:
-            opened.write(file.model_dump_json(indent=2) + "\n")
+            opened.write(json.dumps({"servers": entries}, indent=2) + "\n")
             opened.flush()
             os.fsync(opened.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        temporary.replace(path)
+    except OSError as fault:
+        temporary.unlink(missing_ok=True)
+        raise _unusable(path, fault) from fault
+
+
+def _unusable(path: Path, fault: OSError) -> Refused:
+    return Refused(f"{path} cannot be used: {fault.strerror}", hint="Its directory must be yours and writable.")

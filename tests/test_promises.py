@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from clawbench.benchmarks.terminal_bench import SHIPPED_TASKS, discover
-from clawbench.cli import app
+from clawbench.cli import program
 from clawbench.flows.tools import TOOLS
 from clawbench.model.benchmark import Benchmark
 from clawbench.settings import Settings
@@ -84,7 +84,7 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
 @pytest.mark.promise("commands")
 def test_the_readme_lists_every_command_and_those_that_read_take_json() -> None:
     told = {" ".join(words) for row in rows("Commands") for words in _commands(row[0])}
-    known = dict(_leaves(app, ()))
+    known = dict(_leaves(program(), ()))
     assert told == {" ".join(path) for path in known}
     reads = {"list", "show", "status", "doctor", "verify"}
     silent = [

@@ -8,16 +8,15 @@ from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Mapp
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-import uvloop
-from rich.console import Console
-from rich.table import Table
 
-from clawbench.deps import Deps, open_deps
 from clawbench.errors import ClawBenchError
-from clawbench.settings import Settings
+
+if TYPE_CHECKING:  # what few commands need and all would wait for
+    from clawbench.deps import Deps
+    from clawbench.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDir = Annotated[
@@ -39,11 +38,15 @@ def told() -> Generator[None]:
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:
     """Run one command's coroutine to its end, on the fast loop."""
+    import uvloop
+
     return uvloop.run(work)
 
 
 def settings_for(data_dir: Path | None) -> Settings:
     """The environment's settings, with the directory that the command names."""
+    from clawbench.settings import Settings
+
     settings = Settings()
     return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
 
@@ -51,6 +54,8 @@ def settings_for(data_dir: Path | None) -> Settings:
 @asynccontextmanager
 async def operator(data_dir: Path | None) -> AsyncGenerator[Deps]:
     """The deps of a command on the host: it joins the running server's Postgres, or starts it for a moment."""
+    from clawbench.deps import open_deps
+
     async with open_deps(settings_for(data_dir)) as deps:
         yield deps
 
@@ -62,6 +67,9 @@ def show_json(value: object) -> None:
 
 def show_rows(rows: Iterable[Mapping[str, Any]], columns: Iterable[str], *, empty: str) -> None:
     """A table of the named columns, or a sentence when there is nothing."""
+    from rich.console import Console
+    from rich.table import Table
+
     rows, columns = list(rows), list(columns)
     if not rows:
         print(empty)
