@@ -145,6 +145,7 @@ class Breaker:
             await self.engine_away(mind.choice(ENGINE_FAULTS), mind.uniform(0.3, 5.0))
 
     async def engine_away(self, how: EngineFault, seconds: float) -> None:
+        """No way to the engine for so long; the engine itself and what it runs go on."""
         relay = self.world.engine
         self.ledger.faults[f"engine {how}"] += 1
         match how:

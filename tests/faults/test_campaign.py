@@ -1,144 +1,147 @@
-"""Servers die and stop at every named point, and everything at once breaks for a while: the promises hold."""
+"""Servers and workers die and stop at named points, and everything at once breaks for a while: the promises hold."""
 
 from __future__ import annotations
 
 import ast
 import asyncio
+import signal
 import tomllib
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from pytest_asyncio import fixture as async_fixture
 
 from tests.faults.agents import Agent
-from tests.faults.breaking import Breaker, EngineFault
+from tests.faults.breaking import ENGINE_FAULTS, Breaker
 from tests.faults.campaign import agents_of, campaign
 from tests.faults.invariants import check, settled
 from tests.faults.ledger import Ledger
 from tests.faults.points import POINTS
-from tests.faults.stories import Ending, edited, given_up, handed_in, loud, one_run, quick, rewritten, slow, stormy_at
-from tests.faults.world import World, opened
+from tests.faults.stories import (
+    Ending,
+    edited,
+    given_up,
+    handed_in,
+    loud,
+    one_run,
+    quick,
+    rewritten,
+    several,
+    slow,
+    stormy_at,
+)
+from tests.faults.world import Seat, World, opened
 
 ROOT = Path(__file__).parents[2]
 SEED = 20261121
-SLICE_S = 40.0
+SLICE_S = 30.0
+LANES = 3
 REACHED_WITHIN_S = 60.0
-WORKERS_END_AT = ("after_engine_start", "after_report", "after_score_report")
+WORKER_KILLED_AT = ("after_engine_start", "after_report", "after_score_report")
 STOPPED_AT = ("after_engine_start", "after_effect", "after_freeze", "after_taken_out", "before_import")
 
 
 @async_fixture(scope="module")
 async def world() -> AsyncGenerator[World]:
-    """Two servers over one Postgres, with leases so short that a take-over is soon seen."""
-    async with opened(agents=1, lease_s=1.0) as world:
+    """Servers over one Postgres, with leases so short that a take-over is soon seen."""
+    async with opened(agents=LANES, servers=LANES, lease_s=1.0) as world:
         yield world
 
 
-@async_fixture(scope="module")
-async def world_of_a_worker() -> AsyncGenerator[World]:
-    """The same, and the second server has a worker do its sandbox work."""
-    async with opened(agents=1, lease_s=1.0, worker=True) as world:
-        yield world
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A process that is to break at a point, and the server that is worked at until it did."""
+
+    broken: Seat
+    point: str
+    how: signal.Signals
+    server: Seat
+
+    @property
+    def ending(self) -> Ending:
+        return given_up if self.point == "after_cancelled" else handed_in
+
+    async def done(self, breaker: Breaker) -> bool:
+        if self.how == signal.SIGKILL:
+            return await breaker.die_at(self.broken, self.point, REACHED_WITHIN_S)
+        return await breaker.stop_at(self.broken, self.point, 2.5 * self.broken.silence_s, REACHED_WITHIN_S)
 
 
-async def broken_once(
-    world: World,
-    name: str,
-    ending: Ending,
-    breaking: Callable[[Breaker], Coroutine[None, None, bool]],
-    *,
-    server: int = 0,
-) -> Ledger:
-    """An agent works at one server until something broke, and to its run's end; what did not hold."""
-    ledger, stop = Ledger(), asyncio.Event()
-    async with agents_of(world, ledger, name, cuts=0) as (agent,):
-        agent.seats = (world.seats[server],)
-        breaker = Breaker(world=world, ledger=ledger, stop=stop)
-        broken = asyncio.create_task(breaking(breaker))
-        await _until(agent, ending, broken)
-        assert await broken, "nothing came by the point"
+async def broken_in_turn(world: World, lanes: Sequence[Sequence[Trial]]) -> Ledger:
+    """In every lane an agent works, run after run, until each trial was had; what did not hold in the end."""
+    ledger = Ledger()
+    breaker = Breaker(world=world, ledger=ledger, stop=asyncio.Event())
+    async with agents_of(world, ledger, lanes[0][0].how.name, cuts=0) as agents:
+        async with asyncio.TaskGroup() as all_lanes:
+            for agent, trials in zip(agents, lanes, strict=False):
+                all_lanes.create_task(_lane(agent, trials, breaker))
         await settled(world, ledger)
-        await check(world, ledger, [agent], agent.mind)
+        await check(world, ledger, agents, agents[0].mind)
     return ledger
 
 
-async def _until(agent: Agent, ending: Ending, broken: asyncio.Task[bool]) -> None:
-    while True:
-        await one_run(agent, (quick, slow, loud, edited), ending)
-        if broken.done():
-            return
+async def _lane(agent: Agent, trials: Sequence[Trial], breaker: Breaker) -> None:
+    for trial in trials:
+        agent.seats = (trial.server,)
+        broken = asyncio.create_task(trial.done(breaker))
+        while not broken.done():
+            await one_run(agent, (quick, slow, loud, edited), trial.ending)
+        assert await broken, f"nothing came by {trial.point}"
 
 
-@pytest.mark.parametrize("point", POINTS)
-async def test_a_server_killed_here_has_run_nothing_twice_and_lost_nothing(world: World, point: str) -> None:
-    ending = given_up if point == "after_cancelled" else handed_in
-    ledger = await broken_once(
-        world, point, ending, lambda breaker: breaker.die_at(world.seats[0], point, REACHED_WITHIN_S)
-    )
+async def test_a_server_killed_at_any_point_has_run_nothing_twice_and_lost_nothing(world: World) -> None:
+    lanes = [
+        [Trial(seat, point, signal.SIGKILL, seat) for point in POINTS[number::LANES]]
+        for number, seat in enumerate(world.seats)
+    ]
+    ledger = await broken_in_turn(world, lanes)
     assert ledger.violations == []
-    assert ledger.faults == {point: 1}
+    assert ledger.faults == Counter(POINTS)
 
 
-@pytest.mark.parametrize("point", STOPPED_AT)
-async def test_a_server_stopped_here_and_woken_after_its_lease_answers_scores_and_destroys_nothing(
-    world: World, point: str
-) -> None:
-    past = 2.5 * world.seats[0].silence_s
-    ledger = await broken_once(
-        world,
-        f"stopped {point}",
-        handed_in,
-        lambda breaker: breaker.stop_at(world.seats[0], point, past, REACHED_WITHIN_S),
-    )
+async def test_a_server_stopped_and_woken_after_its_lease_answers_scores_and_destroys_nothing(world: World) -> None:
+    lanes = [
+        [Trial(seat, point, signal.SIGSTOP, seat) for point in STOPPED_AT[number::LANES]]
+        for number, seat in enumerate(world.seats)
+    ]
+    ledger = await broken_in_turn(world, lanes)
     assert ledger.violations == []
+    assert ledger.faults.total() == len(STOPPED_AT)
 
 
-@pytest.mark.parametrize("point", WORKERS_END_AT)
-async def test_a_worker_killed_here_has_run_nothing_twice_and_lost_nothing(
-    world_of_a_worker: World, point: str
-) -> None:
-    (worker,) = world_of_a_worker.workers
-    ledger = await broken_once(
-        world_of_a_worker,
-        f"worker {point}",
-        handed_in,
-        lambda breaker: breaker.die_at(worker, point, REACHED_WITHIN_S),
-        server=1,
-    )
+async def test_a_worker_killed_or_stopped_has_run_nothing_twice_and_lost_nothing() -> None:
+    async with opened(agents=1, lease_s=1.0, worker=True) as world:
+        (worker,), server = world.workers, world.seats[-1]
+        trials = [Trial(worker, point, signal.SIGKILL, server) for point in WORKER_KILLED_AT]
+        trials.append(Trial(worker, "before_report", signal.SIGSTOP, server))
+        ledger = await broken_in_turn(world, [trials])
     assert ledger.violations == []
-    assert ledger.faults == {f"worker {point}": 1}
+    assert ledger.faults.total() == len(trials)
 
 
-async def test_a_worker_stopped_with_a_result_and_woken_after_its_lease_changes_nothing(
-    world_of_a_worker: World,
-) -> None:
-    (worker,) = world_of_a_worker.workers
-    ledger = await broken_once(
-        world_of_a_worker,
-        "worker stopped",
-        handed_in,
-        lambda breaker: breaker.stop_at(worker, "before_report", 2.5 * worker.silence_s, REACHED_WITHIN_S),
-        server=1,
-    )
+async def test_the_engine_is_away_in_mid_command_and_nothing_runs_twice(world: World) -> None:
+    async def away(breaker: Breaker) -> None:
+        for how in ENGINE_FAULTS:
+            await breaker.after(0.7)
+            await breaker.engine_away(how, 3.5 if how == "silent" else 1.0)
+
+    ledger = Ledger()
+    async with agents_of(world, ledger, "engine", cuts=0) as (agent, *_):
+        broken = asyncio.create_task(away(Breaker(world=world, ledger=ledger, stop=asyncio.Event())))
+        while not broken.done():
+            await one_run(agent, (slow, several, rewritten, slow), handed_in)
+        await broken
+        await settled(world, ledger)
+        await check(world, ledger, [agent], agent.mind)
     assert ledger.violations == []
-
-
-@pytest.mark.parametrize("how", ["gone", "silent", "streams reset"])
-async def test_the_engine_is_away_in_mid_command_and_nothing_runs_twice(world: World, how: EngineFault) -> None:
-    async def away(breaker: Breaker) -> bool:
-        await breaker.after(0.5)
-        await breaker.engine_away(how, 4.0)
-        return True
-
-    ledger = await broken_once(world, f"engine {how}", handed_in, away)
-    assert ledger.violations == []
-    assert ledger.faults == {f"engine {how}": 1}
+    assert ledger.faults == Counter(f"engine {how}" for how in ENGINE_FAULTS)
 
 
 async def test_thirty_two_deliveries_at_once_to_two_servers_run_one_command(world: World) -> None:
     ledger = Ledger()
-    async with agents_of(world, ledger, "storm", cuts=0) as (agent,):
+    async with agents_of(world, ledger, "storm", cuts=0) as (agent, *_):
         await one_run(agent, (stormy_at(32),), handed_in)
         await check(world, ledger, [agent], agent.mind)
     assert ledger.violations == []
@@ -146,12 +149,19 @@ async def test_thirty_two_deliveries_at_once_to_two_servers_run_one_command(worl
 
 async def test_what_a_half_open_client_asked_is_answered_the_same_over_its_next_connection(world: World) -> None:
     ledger = Ledger()
-    async with agents_of(world, ledger, "half-open", cuts=0.5) as (agent,):
-        await one_run(agent, (quick, slow, edited, rewritten), handed_in)
+
+    async def until_both_ways(agent: Agent, run_id: str) -> bool:
+        while sum(fault.startswith("client half-open") for fault in +ledger.faults) < 2:
+            if not await quick(agent, run_id):
+                return False
+        return True
+
+    async with agents_of(world, ledger, "half-open", cuts=0.4) as (agent, *_):
+        await one_run(agent, (until_both_ways, rewritten), handed_in)
         agent.cuts = 0
         await check(world, ledger, [agent], agent.mind)
     assert ledger.violations == []
-    assert any(fault.startswith("client half-open") for fault in ledger.faults)
+    assert sum(fault.startswith("client half-open") for fault in +ledger.faults) == 2
 
 
 async def test_a_campaign_breaks_no_promise() -> None:

@@ -1,6 +1,6 @@
 """What the campaign breaks: one Postgres, servers over it, a worker, the way to the engine, and one tiny task.
 
-The first server works with its own hands; where there is a worker, the second server leaves all sandbox work to it.
+Servers work with their own hands; where there is a worker, the last server leaves all sandbox work to it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if [ -f /app/reward ]; then cp /app/reward /logs/verifier/reward.txt; else echo 
 """
 SOLVE = "echo 1 >/app/reward\n"
 LEASE_S = 3.0
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 120.0
 _ROOT = Path(__file__).parents[2]
 
 
@@ -194,13 +194,15 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def opened(*, agents: int, lease_s: float = LEASE_S, worker: bool = False) -> AsyncGenerator[World]:
+async def opened(
+    *, agents: int, servers: int = 2, lease_s: float = LEASE_S, worker: bool = False
+) -> AsyncGenerator[World]:
     """A world of its own; at the end nothing of it is left."""
     async with contextlib.AsyncExitStack() as stack:
         made = stack.enter_context(tempfile.TemporaryDirectory(prefix="clawbench-faults-", dir=memory()))
         directory = _passable(made)
         data = directory / "data"
-        ports = (free_port(), free_port())
+        ports = [free_port() for _ in range(servers)]
         url = await stack.enter_async_context(embedded_postgres(data))
         settings = Settings(
             port=ports[0], public_url=f"http://127.0.0.1:{ports[0]}", data_dir=data, database_url=SecretStr(url)
@@ -212,28 +214,26 @@ async def opened(*, agents: int, lease_s: float = LEASE_S, worker: bool = False)
         engine = Relay.to_socket(directory / "engine.sock", _engine())
         await engine.up()
         stack.callback(engine.down)
-        first = Seat(
-            name="server1",
-            port=ports[0],
-            arguments=("up",),
-            directory=directory,
-            environment=_environment(settings, ports[0], directory / "engine.sock"),
-            maker=await stack.enter_async_context(_maker(directory)),
-            lease_s=lease_s,
+        maker = await stack.enter_async_context(_maker(directory))
+        seats = tuple(
+            Seat(
+                name=f"server{number}",
+                port=port,
+                arguments=("up",),
+                directory=directory,
+                environment=_environment(settings, port, directory / "engine.sock"),
+                maker=maker,
+                lease_s=lease_s,
+            )
+            for number, port in enumerate(ports, 1)
         )
-        second = replace(first, name="server2", port=ports[1], gone=asyncio.Event())
-        second.environment = {
-            **first.environment,
-            "CLAWBENCH_PORT": str(ports[1]),
-            "CLAWBENCH_LOCAL_WORK": str(not worker).lower(),
-        }
-        helpers = (await _worker_of(second, pool),) if worker else ()
-        await asyncio.gather(*(seat.start() for seat in (first, second, *helpers)))
+        helpers = (await _worker_of(seats[-1], pool),) if worker else ()
+        await asyncio.gather(*(seat.start() for seat in (*seats, *helpers)))
         yield World(
             directory=directory,
             pool=pool,
             settings=settings,
-            seats=(first, second),
+            seats=seats,
             workers=helpers,
             engine=engine,
             instance=instance,
@@ -242,7 +242,8 @@ async def opened(*, agents: int, lease_s: float = LEASE_S, worker: bool = False)
 
 
 async def _worker_of(server: Seat, pool: OpenPool) -> Seat:
-    """A seat for ``clawbench worker``, with a token and without the database."""
+    """A seat for ``clawbench worker``, with a token and without the database; its server leaves the work to it."""
+    server.environment["CLAWBENCH_LOCAL_WORK"] = "false"
     token_file = server.directory / "worker.token"
     token_file.write_text(await workers.add(pool, "worker"))
     return replace(
