@@ -29,6 +29,7 @@ REPLAYED = 300
 _NOT_OURS = (
     "starlette.requests.ClientDisconnect",  # a cut client, as the MCP SDK tells it
     "ASGI callable returned without completing response.",  # a stream that its stopping server ended, as uvicorn does
+    "timeout graceful shutdown exceeded",  # a half-open client's half request, given up by uvicorn when told to stop
     "Resetting connection with an active transaction",  # a transaction that was cancelled, as asyncpg does
 )
 
