@@ -18,7 +18,17 @@ from clawbench.flows.specs import TRIAL_PREFIX, run_of
 from clawbench.hands import Desk, Hands
 from clawbench.model.run import Run, RunStatus
 from clawbench.model.work import Job
-from clawbench.store import api_keys, attempts, device_codes, runs, sessions, tokens
+from clawbench.store import (
+    api_keys,
+    attempts,
+    authorizations,
+    device_codes,
+    grants,
+    refresh_tokens,
+    runs,
+    sessions,
+    tokens,
+)
 from sandbox_providers.contract import Sandbox
 from sandbox_providers.errors import SandboxError
 
@@ -86,6 +96,9 @@ async def tidy(deps: Deps) -> None:
     await api_keys.sweep_keys(deps.pool)
     await sessions.sweep_sessions(deps.pool)
     await device_codes.sweep_device_codes(deps.pool)
+    await authorizations.sweep_authorizations(deps.pool)
+    await refresh_tokens.sweep_refresh_tokens(deps.pool)
+    await grants.sweep_grants(deps.pool)
     await attempts.sweep_attempts(deps.pool)
 
 

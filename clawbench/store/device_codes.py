@@ -7,27 +7,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from clawbench.model.caller import Scope
+from clawbench.model.decision import Approved, Denied, Pending
 from clawbench.model.secret import hashed
 from clawbench.store.db import Connection, Db, Row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """Nobody has decided yet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denied:
-    """The person said no."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approved:
-    """The person lets the client act as this agent."""
-
-    user_id: UUID
-    agent_id: UUID
-    agent_name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

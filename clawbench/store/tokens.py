@@ -21,13 +21,14 @@ async def save_token(
     scopes: Collection[Scope],
     resource: str,
     lifetime: timedelta,
+    grant_id: UUID | None = None,
 ) -> datetime:
-    """Make a token good until the time returned; ``client_id`` is None when an operator issues it."""
+    """Make a token good until the time returned; an operator's has neither client nor grant."""
     return await db.fetchval(
         """
         insert into clawbench.access_tokens
-            (token_sha256, user_id, agent_id, client_id, scopes, resource, expires_at)
-        values ($1, $2, $3, $4, $5, $6, now() + $7)
+            (token_sha256, user_id, agent_id, client_id, scopes, resource, expires_at, grant_id)
+        values ($1, $2, $3, $4, $5, $6, now() + $7, $8)
         returning expires_at
         """,
         hashed(token),
@@ -37,11 +38,12 @@ async def save_token(
         sorted(scopes),
         resource,
         lifetime,
+        grant_id,
     )
 
 
 async def caller_with(db: Db, token: str, *, resource: str) -> Caller | None:
-    """Who a token speaks for, if it is good for this resource right now.
+    """Who a token speaks for, if it and the grant it was given under are good for this resource right now.
 
     The admin scope counts only while the user is an admin.
     """
@@ -51,8 +53,10 @@ async def caller_with(db: Db, token: str, *, resource: str) -> Caller | None:
         from clawbench.access_tokens t
         join clawbench.users u on u.id = t.user_id
         join clawbench.agents a on a.id = t.agent_id
+        left join clawbench.grants g on g.id = t.grant_id
         where t.token_sha256 = $1
             and t.revoked_at is null
+            and g.revoked_at is null
             and t.expires_at > now()
             and t.resource = $2
             and a.archived_at is null
@@ -71,6 +75,18 @@ async def caller_with(db: Db, token: str, *, resource: str) -> Caller | None:
     )
 
 
+async def client_of_token(db: Db, token: str) -> str | None:
+    """The client that was given a token; None also if an operator issued it."""
+    return await db.fetchval(
+        """
+        select client_id
+        from clawbench.access_tokens
+        where token_sha256 = $1
+        """,
+        hashed(token),
+    )
+
+
 async def revoke_token(db: Db, token: str) -> bool:
     """Stop one token at once; False if there is no such live token."""
     found = await db.fetchval(
@@ -86,9 +102,14 @@ async def revoke_token(db: Db, token: str) -> bool:
 
 
 async def revoke_tokens_of(db: Db, user_id: UUID) -> None:
-    """Stop every token of a user at once."""
+    """Stop every token of a user at once, and all that could give new ones."""
     await db.execute(
         """
+        with ended as (
+            update clawbench.grants
+            set revoked_at = now(), revoked_why = 'user'
+            where user_id = $1 and revoked_at is null
+        )
         update clawbench.access_tokens
         set revoked_at = now()
         where user_id = $1 and revoked_at is null
