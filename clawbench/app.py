@@ -17,10 +17,9 @@ from clawbench.deps import Deps
 from clawbench.errors import ClawBenchError
 from clawbench.flows.work import working
 from clawbench.mcp_server import McpEndpoint, mcp_door
-from clawbench.oauth import device as oauth_device
-from clawbench.oauth import metadata as oauth_metadata
+from clawbench.oauth import routes as oauth_routes
 from clawbench.oauth.bearer import RequireBearer
-from clawbench.web import admin, api, board, device, pages, sign_in, work
+from clawbench.web import admin, api, board, consent, device, pages, sign_in, work
 
 
 def build_app(deps: Deps, *, work: bool = True) -> Starlette:
@@ -69,9 +68,9 @@ def routes() -> list[BaseRoute]:
         *api.routes(),
         Mount("/api/v1/admin", RequireBearer(Router(admin.routes()))),
         *sign_in.routes(),
+        *consent.routes(),
         *device.routes(),
-        *oauth_device.routes(),
-        *oauth_metadata.routes(),
+        *oauth_routes.routes(),
         *pages.routes(),
         *work.routes(),
     ]

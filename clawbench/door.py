@@ -42,6 +42,23 @@ def address_of(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client else "unknown"
 
 
+async def read_body(request: Request) -> bytes:
+    """The body of a small request.
+
+    Raises:
+        InvalidArguments: it is too large, or was cut short.
+    """
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST_FORM:
+                raise InvalidArguments("the form is too large")
+    except ClientDisconnect as gone:
+        raise InvalidArguments("the form was cut short") from gone
+    return bytes(body)
+
+
 async def read_form(request: Request) -> Mapping[str, str]:
     """The fields of a posted form.
 
@@ -51,14 +68,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise InvalidArguments("send a form (application/x-www-form-urlencoded)")
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LARGEST_FORM:
-                raise InvalidArguments("the form is too large")
-    except ClientDisconnect as gone:
-        raise InvalidArguments("the form was cut short") from gone
+    body = await read_body(request)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=32, errors="strict")
     except ValueError as fault:

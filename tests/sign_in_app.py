@@ -14,14 +14,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from clawbench.model.caller import Scope
-from clawbench.oauth import device, metadata
+from clawbench.oauth import routes as oauth_routes
 from clawbench.oauth.bearer import RequireBearer, issue_token
 from clawbench.settings import Settings
 from clawbench.store.agents import Agent, create_agent
 from clawbench.store.db import Pool
 from clawbench.store.users import User, create_user
+from clawbench.web import consent, pages, sign_in
 from clawbench.web import device as device_page
-from clawbench.web import pages, sign_in
 
 ORIGIN = "https://clawbench.test"
 
@@ -54,10 +54,10 @@ def app_on(pool: Pool, *, origin: str = ORIGIN) -> Starlette:
     protected = RequireBearer(Starlette(routes=[Route("/mcp", whoami)]))
     app = Starlette(
         routes=[
-            *device.routes(),
-            *metadata.routes(),
+            *oauth_routes.routes(),
             *pages.routes(),
             *sign_in.routes(),
+            *consent.routes(),
             *device_page.routes(),
             Route("/mcp", protected),
         ]

@@ -11,25 +11,18 @@ from starlette.routing import Route
 
 from clawbench.door import deps_of, read_form
 from clawbench.errors import InvalidArguments, NotFound, Refused
-from clawbench.model.caller import Scope
 from clawbench.model.client import KNOWN_CLIENTS
 from clawbench.model.secret import shown, typed
-from clawbench.store.agents import Agent, agents_of, create_agent
+from clawbench.store.agents import Agent
 from clawbench.store.attempts import Limit, count_attempt, take_attempt_back
-from clawbench.store.db import Connection
 from clawbench.store.device_codes import DeviceCode, approve_device_code, deny_device_code, undecided_device_code
 from clawbench.store.users import User
+from clawbench.web.approval import choices, chosen_agent
 from clawbench.web.pages import page, page_route
 from clawbench.web.session import check_form, require_user
 
 WRONG_CODES = Limit(kind="user_code", tries=20, window=timedelta(minutes=10))
 
-IN_WORDS = {
-    Scope.READ: "see tasks, your runs and their results",
-    Scope.RUN: "start runs that use sandbox time, work in them, and hand them in",
-}
-
-NEW_AGENT = "new"
 _TOO_LATE = "this code has expired or was already decided"
 _START_AGAIN = "Start the sign-in again where you began it."
 
@@ -76,20 +69,10 @@ async def decided(request: Request) -> Response:
 async def _approve(request: Request, user: User, code: DeviceCode, fields: Mapping[str, str]) -> Agent:
     """Choose or make the agent and approve, both or neither."""
     async with deps_of(request).pool.acquire() as connection, connection.transaction():
-        agent = await _chosen_agent(connection, user, fields)
+        agent = await chosen_agent(connection, user, fields)
         if not await approve_device_code(connection, code.id, user_id=user.id, agent_id=agent.id):
             raise NotFound(_TOO_LATE, hint=_START_AGAIN)
         return agent
-
-
-async def _chosen_agent(connection: Connection, user: User, fields: Mapping[str, str]) -> Agent:
-    chosen = fields.get("agent", "")
-    if chosen == NEW_AGENT:
-        return await create_agent(connection, owner_id=user.id, name=fields.get("agent_name", "").strip())
-    for agent in await agents_of(connection, user.id):
-        if str(agent.id) == chosen:
-            return agent
-    raise InvalidArguments("choose one of your agents, or name a new one")
 
 
 async def _waiting(request: Request, user: User, entered: str) -> DeviceCode | None:
@@ -111,26 +94,14 @@ async def _decision_page(
     problem: str | None = None,
     status: int = 200,
 ) -> Response:
-    agents = await agents_of(deps_of(request).pool, user.id)
-    proposed = code.proposed_agent_name or ""
-    own = next((agent for agent in agents if agent.name.lower() == proposed.lower()), None)
-    if own is not None:
-        chosen, new_name = str(own.id), ""
-    else:
-        chosen, new_name = (NEW_AGENT if proposed or not agents else str(agents[0].id)), proposed
-    if fields is not None:
-        chosen, new_name = fields.get("agent", chosen), fields.get("agent_name", new_name)
     return await page(
         request,
         "device.html",
         status=status,
         client_name=KNOWN_CLIENTS[code.client_id].name,
         user_code=shown(code.user_code),
-        abilities=[IN_WORDS[scope] for scope in Scope if scope in code.scopes],
-        agents=agents,
-        chosen=chosen,
-        new_name=new_name,
         problem=problem,
+        **await choices(request, user, code.scopes, proposed=code.proposed_agent_name or "", fields=fields),
     )
 
 

@@ -87,10 +87,11 @@ async def test_an_approved_code_gives_a_token_for_the_chosen_agent(client: httpx
     assert answer.headers["cache-control"] == "no-store"
     told = answer.json()
     assert told["access_token"].startswith("cbt_")
-    the_rest = {key: told[key] for key in told if key != "access_token"}
+    assert told["refresh_token"].startswith("cbr_")
+    the_rest = {key: told[key] for key in told if key not in ("access_token", "refresh_token")}
     assert the_rest == {
         "token_type": "Bearer",
-        "expires_in": 8 * 3600,
+        "expires_in": 3600,
         "scope": "clawbench:read",
         "agent_name": person.agent.name,
     }

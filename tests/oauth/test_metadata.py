@@ -22,7 +22,74 @@ async def test_the_challenge_leads_to_the_resource_and_on_to_its_authorization_s
     assert server["issuer"] == ORIGIN
     assert server["device_authorization_endpoint"] == f"{ORIGIN}/oauth/device_authorization"
     assert server["token_endpoint"] == f"{ORIGIN}/oauth/token"
-    assert server["grant_types_supported"] == ["urn:ietf:params:oauth:grant-type:device_code"]
+    assert server["authorization_endpoint"] == f"{ORIGIN}/oauth/authorize"
+    assert server["registration_endpoint"] == f"{ORIGIN}/oauth/register"
+    assert server["revocation_endpoint"] == f"{ORIGIN}/oauth/revoke"
+    assert server["code_challenge_methods_supported"] == ["S256"]
+    assert server["response_types_supported"] == ["code"]
+    assert server["authorization_response_iss_parameter_supported"] is True
+    assert server["grant_types_supported"] == [
+        "authorization_code",
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:device_code",
+    ]
+
+
+async def test_nothing_is_promised_that_is_not_there(pool: Pool) -> None:
+    async with browser_of(app_on(pool)) as client:
+        told = (await client.get("/.well-known/oauth-authorization-server")).json()
+    absent = {"client_id_metadata_document_supported", "introspection_endpoint", "jwks_uri", "userinfo_endpoint"}
+    assert not absent & set(told)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.well-known/oauth-authorization-server/mcp",
+        "/.well-known/openid-configuration",
+        "/.well-known/openid-configuration/mcp",
+        "/mcp/.well-known/openid-configuration",
+    ],
+)
+async def test_it_is_also_where_some_clients_look_for_it(pool: Pool, path: str) -> None:
+    async with browser_of(app_on(pool)) as client:
+        there = await client.get(path)
+        assert there.json() == (await client.get("/.well-known/oauth-authorization-server")).json()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/.well-known/oauth-protected-resource/mcp"),
+        ("GET", "/.well-known/oauth-authorization-server"),
+        ("POST", "/oauth/register"),
+        ("POST", "/oauth/token"),
+        ("POST", "/oauth/revoke"),
+    ],
+)
+async def test_a_client_that_is_a_web_page_may_ask_from_its_own_origin(pool: Pool, method: str, path: str) -> None:
+    page = {"Origin": "http://localhost:6274"}
+    asked = {
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "content-type,mcp-protocol-version",
+    }
+    async with browser_of(app_on(pool)) as client:
+        allowed = await client.options(path, headers={**page, **asked})
+        assert allowed.status_code == 200
+        assert method in allowed.headers["access-control-allow-methods"]
+        answer = await client.request(method, path, headers=page)
+    for each in (allowed, answer):
+        assert each.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in each.headers
+
+
+@pytest.mark.parametrize("path", ["/oauth/authorize", "/oauth/device_authorization", "/consent", "/device", "/sign-in"])
+async def test_no_web_page_reads_what_is_for_people_or_terminals(pool: Pool, path: str) -> None:
+    asked = {"Origin": "https://evil.test", "Access-Control-Request-Method": "POST"}
+    async with browser_of(app_on(pool)) as client:
+        for method in ("OPTIONS", "GET", "POST"):
+            answer = await client.request(method, path, headers=asked)
+            assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_both_forms_of_the_resource_metadata_say_the_same(pool: Pool) -> None:

@@ -1,0 +1,1 @@
+"""The grants that the token endpoint takes, each as Authlib's, with what Authlib leaves open closed."""
