@@ -1,0 +1,73 @@
+"""One installation with one shipped task and one person, and a home of its own for every client."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+from pytest_asyncio import fixture as async_fixture
+
+from clawbench.benchmarks.terminal_bench import SHIPPED_TASKS
+from clawbench.store import installation as row
+from clawbench.store.embedded.server import embedded_postgres
+from clawbench.store.pool import OpenPool, open_pool
+from tests.clients.browser import PERSON, at_browser
+from tests.clients.npm import client_packages
+from tests.clients.programs import Place
+from tests.support.engine import containers_of, remove_containers_of
+from tests.support.process import Installation
+
+TASK = "almanac-history"
+SOLUTION = SHIPPED_TASKS / TASK / "solution" / "solve.sh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A server, its database, and a person who has a browser open at it."""
+
+    installation: Installation
+    pool: OpenPool
+    browser: httpx2.AsyncClient
+
+
+@async_fixture(scope="session")
+async def packages() -> Path:
+    """The clients; the first time they are fetched."""
+    return await client_packages()
+
+
+@async_fixture(scope="session")
+async def world(open_dir: Path) -> AsyncGenerator[World]:
+    """A real server process, stopped at the end with nothing left."""
+    installation = Installation(directory=open_dir / "clients")
+    await installation.up()
+    try:
+        async with embedded_postgres(installation.directory) as url:
+            pool = await open_pool(url)
+            instance = str(await row.id_of(pool))
+            try:
+                await installation.ok("bench", "import", "--only", TASK)
+                setup = (await installation.ok("admin", "user", PERSON)).strip()
+                async with at_browser(installation.url, setup) as browser:
+                    yield World(installation=installation, pool=pool, browser=browser)
+                assert await containers_of(instance) == []
+            finally:
+                await pool.close()
+                await remove_containers_of(instance)
+        assert await installation.down() == "", "the server prints its ready line and nothing else"
+    finally:
+        await installation.kill()
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, open_dir: Path, world: World, packages: Path) -> Place:
+    """An empty home."""
+    home = open_dir / "homes" / str(abs(hash(request.node.name)))
+    shutil.rmtree(home, ignore_errors=True)
+    place = Place(packages=packages, home=home, server=world.installation.url)
+    place.prepare()
+    return place
