@@ -35,9 +35,19 @@ class Profile:
     agent_name: str
     scopes: tuple[str, ...]
 
-    def lasts(self, needed: timedelta) -> bool:
-        """Whether the access token is good for that long."""
-        return self.expires_at - datetime.now(UTC) > needed
+    @property
+    def has_expired(self) -> bool:
+        """Whether the access token is good no more."""
+        return self._left <= timedelta()
+
+    @property
+    def wants_renewal(self) -> bool:
+        """Whether the access token should be traded for one that lasts, if that can be done."""
+        return self.has_expired or (self.refresh_token is not None and self._left < RENEW_BEFORE)
+
+    @property
+    def _left(self) -> timedelta:
+        return self.expires_at - datetime.now(UTC)
 
 
 def default_path() -> Path:
@@ -122,20 +132,20 @@ def fresh_profile(server: str, renew: Callable[[Profile], Profile], *, path: Pat
     """
     path, server = path or default_path(), server_url(server)
     profile = _signed_in(server, path)
-    if profile.lasts(RENEW_BEFORE):
+    if not profile.wants_renewal:
         return profile
     with locked(path):
         profile = _signed_in(server, path)
-        if profile.lasts(RENEW_BEFORE):
+        if not profile.wants_renewal:
             return profile
         try:
             renewed = renew(profile)
         except NotAuthenticated:
             raise
         except ClawBenchError:
-            if profile.lasts(timedelta()):
-                return profile
-            raise
+            if profile.has_expired:
+                raise
+            return profile
         _write(path, {**_read(path), server: renewed})
         return renewed
 

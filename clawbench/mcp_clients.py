@@ -184,9 +184,10 @@ def _edited_json(before: str, entry: Entry, wanted: Table) -> str:
 
 
 def _edited_toml(before: str, entry: Entry, wanted: Table) -> str:
-    """The table appended; if there is one already, it and what is below it is taken out first."""
+    """The table appended; one that is there is taken out first, with what is below it, but no remark after it."""
     del wanted
     kept: list[str] = []
+    remarks: list[str] = []
     ours = False
     for line in before.splitlines(keepends=True):
         header = re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line)
@@ -194,7 +195,13 @@ def _edited_toml(before: str, entry: Entry, wanted: Table) -> str:
             parts = [part.strip().strip("\"'") for part in header[1].split(".")]
             ours = parts[:2] == [entry.table, entry.name]
         if not ours:
-            kept.append(line)
+            kept += [*remarks, line]
+            remarks.clear()
+        elif line.strip() and not line.lstrip().startswith("#"):
+            remarks.clear()
+        else:
+            remarks.append(line)
+    kept += remarks
     text = "".join(kept).rstrip()
     return f"{text}\n\n{_toml(entry)}" if text else _toml(entry)
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
-from clawbench.credentials import Profile, load_profile, remove_profile, save_profile, server_url, servers
-from clawbench.errors import InvalidArguments, Refused
+from clawbench.credentials import (
+    Profile,
+    fresh_profile,
+    load_profile,
+    remove_profile,
+    save_profile,
+    server_url,
+    servers,
+)
+from clawbench.errors import InvalidArguments, NotAuthenticated, Refused
 
 PROFILE = Profile(
     server="https://clawbench.test",
     access_token="cbt_secret",
     expires_at=datetime(2026, 11, 21, 20, tzinfo=UTC),
+    refresh_token="cbr_secret",
     agent_name="Tester_agent",
     scopes=("clawbench:read", "clawbench:run"),
 )
@@ -37,7 +47,7 @@ def test_a_profile_comes_back_as_it_was_saved_and_is_gone_when_removed(path: Pat
     save_profile(PROFILE, path=path)
     assert load_profile("https://CLAWBENCH.test/mcp/", path=path) == PROFILE
     assert servers(path=path) == [PROFILE.server]
-    assert remove_profile(PROFILE.server, path=path)
+    assert remove_profile(PROFILE.server, path=path) == PROFILE
     assert not remove_profile(PROFILE.server, path=path)
     assert load_profile(PROFILE.server, path=path) is None
 
@@ -67,7 +77,24 @@ def test_programs_that_save_at_the_same_time_lose_nothing(path: Path) -> None:
     assert len(servers(path=path)) == 20
 
 
-@pytest.mark.parametrize("content", ["", "not json", '{"servers": {"https://a.test": {"access_token": 7}}}'])
+def entry(**other: object) -> str:
+    whole: dict[str, object] = {
+        "access_token": "cbt_x",
+        "expires_at": "2026-11-21T20:00:00Z",
+        "agent_name": "a",
+        "scopes": [],
+    }
+    return json.dumps({"servers": {"https://a.test": {**whole, **other}}})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "not json", "[]", "{}", '{"servers": []}', '{"servers": {"https://a.test": {"access_token": "x"}}}'),
+        *(entry(access_token=7), entry(refresh_token=7), entry(scopes=[7]), entry(scopes=None), entry(agent_name=None)),
+        *(entry(expires_at="soon"), entry(expires_at=7), entry(expires_at="2026-11-21T20:00:00")),
+    ],
+)
 def test_a_file_that_makes_no_sense_is_refused_and_not_overwritten(path: Path, content: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(content)
@@ -76,8 +103,28 @@ def test_a_file_that_makes_no_sense_is_refused_and_not_overwritten(path: Path, c
     assert path.read_text() == content
 
 
-def test_a_token_is_not_shown_when_a_profile_is_printed() -> None:
-    assert "cbt_secret" not in repr(PROFILE)
+def test_what_earlier_versions_saved_is_understood(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(entry())
+    found = load_profile("https://a.test", path=path)
+    assert found is not None
+    assert (found.refresh_token, found.expires_at) == (None, PROFILE.expires_at)
+
+
+def test_a_renewed_profile_is_kept_and_others_stay(path: Path) -> None:
+    elsewhere = replace(PROFILE, server="http://127.0.0.1:8100")
+    renewed = replace(PROFILE, access_token="cbt_newer", expires_at=datetime.now(UTC) + timedelta(hours=1))
+    save_profile(elsewhere, path=path)
+    save_profile(replace(PROFILE, expires_at=datetime.now(UTC) - timedelta(hours=1)), path=path)
+    assert fresh_profile(PROFILE.server, lambda _: renewed, path=path) == renewed
+    assert load_profile(PROFILE.server, path=path) == renewed
+    assert load_profile(elsewhere.server, path=path) == elsewhere
+    with pytest.raises(NotAuthenticated):
+        fresh_profile("https://another.test", lambda _: renewed, path=path)
+
+
+def test_tokens_are_not_shown_when_a_profile_is_printed() -> None:
+    assert "_secret" not in repr(PROFILE)
 
 
 @pytest.mark.parametrize(
