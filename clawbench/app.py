@@ -19,7 +19,7 @@ from clawbench.flows.work import working
 from clawbench.mcp_server import McpEndpoint, mcp_door
 from clawbench.oauth import routes as oauth_routes
 from clawbench.oauth.bearer import RequireBearer
-from clawbench.web import admin, api, board, consent, device, pages, sign_in, work
+from clawbench.web import admin, api, board, consent, device, pages, sign_in, whoami, work
 
 
 def build_app(deps: Deps, *, work: bool = True) -> Starlette:
@@ -67,6 +67,7 @@ def routes() -> list[BaseRoute]:
         *board.routes(),
         *api.routes(),
         Mount("/api/v1/admin", RequireBearer(Router(admin.routes()))),
+        Route(whoami.PATH, RequireBearer(whoami.route())),
         *sign_in.routes(),
         *consent.routes(),
         *device.routes(),
