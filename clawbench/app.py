@@ -19,7 +19,21 @@ from clawbench.flows.work import working
 from clawbench.mcp_server import McpEndpoint, mcp_door
 from clawbench.oauth import routes as oauth_routes
 from clawbench.oauth.bearer import RequireBearer
-from clawbench.web import admin, api, board, consent, device, pages, sign_in, whoami, work
+from clawbench.web import (
+    account,
+    admin,
+    api,
+    board,
+    consent,
+    device,
+    gate,
+    pages,
+    people,
+    sign_in,
+    upstream,
+    whoami,
+    work,
+)
 
 
 def build_app(deps: Deps, *, work: bool = True) -> Starlette:
@@ -69,6 +83,10 @@ def routes() -> list[BaseRoute]:
         Mount("/api/v1/admin", RequireBearer(Router(admin.routes()))),
         Route(whoami.PATH, RequireBearer(whoami.route())),
         *sign_in.routes(),
+        *upstream.routes(),
+        *account.routes(),
+        *people.routes(),
+        *gate.routes(),
         *consent.routes(),
         *device.routes(),
         *oauth_routes.routes(),

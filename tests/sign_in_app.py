@@ -20,7 +20,7 @@ from clawbench.settings import Settings
 from clawbench.store.agents import Agent, create_agent
 from clawbench.store.db import Pool
 from clawbench.store.users import User, create_user
-from clawbench.web import consent, pages, sign_in
+from clawbench.web import account, consent, gate, pages, people, sign_in, upstream
 from clawbench.web import device as device_page
 
 ORIGIN = "https://clawbench.test"
@@ -57,6 +57,10 @@ def app_on(pool: Pool, *, origin: str = ORIGIN) -> Starlette:
             *oauth_routes.routes(),
             *pages.routes(),
             *sign_in.routes(),
+            *upstream.routes(),
+            *account.routes(),
+            *people.routes(),
+            *gate.routes(),
             *consent.routes(),
             *device_page.routes(),
             Route("/mcp", protected),

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import chain, count
-from uuid import UUID
 
 from clawbench.store.db import Connection, Db, Pool
 from clawbench.store.users import OPERATOR, User, user_row
 
-LONGEST_NAME = 80
 _LONGEST_START = 60
 """What is left of a proposed name before a number makes it unique."""
 
@@ -33,16 +31,6 @@ async def user_with_identity(pool: Pool, *, issuer: str, subject: str, proposed:
             user.id,
         )
         return user
-
-
-async def has_identity(db: Db, user_id: UUID) -> bool:
-    """Whether some issuer vouches for this user."""
-    return await db.fetchval(
-        """
-        select exists (select from clawbench.identities where user_id = $1)
-        """,
-        user_id,
-    )
 
 
 async def now(db: Db) -> datetime:

@@ -118,3 +118,21 @@ async def waiting(db: Db, *, limit: int) -> list[dict[str, Any]]:
         limit,
     )
     return [dict(row) for row in rows]
+
+
+async def approved(db: Db, *, limit: int) -> list[dict[str, Any]]:
+    """Runs with a standing approval, the latest first."""
+    rows = await db.fetch(
+        """
+        select r.id as run_id, a.name as agent_name, r.benchmark, t.task_id, s.value as score, p.approved_at, p.reason
+        from clawbench.approvals p
+        join clawbench.runs r on r.id = p.run_id
+        join clawbench.scores s on s.run_id = r.id
+        join clawbench.agents a on a.id = r.agent_id
+        left join clawbench.tasks t on t.id = r.task
+        where p.withdrawn_at is null
+        order by p.approved_at desc limit $1
+        """,
+        limit,
+    )
+    return [dict(row) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from clawbench.errors import InvalidArguments, Refused
@@ -122,6 +123,41 @@ async def users(db: Db) -> list[User]:
         """
     )
     return [user_row(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A user as an admin sees them."""
+
+    user: User
+    created_at: datetime
+    has_password: bool
+    has_identity: bool
+
+
+async def people(db: Db, *, named: str, limit: int) -> list[Person]:
+    """Those whose name holds these letters, admins first."""
+    rows = await db.fetch(
+        """
+        select u.id, u.name, u.is_admin, u.created_at, u.password_hash is not null as has_password,
+            exists (select from clawbench.identities i where i.user_id = u.id) as has_identity
+        from clawbench.users u
+        where strpos(lower(u.name), lower($1)) > 0
+        order by u.is_admin desc, lower(u.name)
+        limit $2
+        """,
+        named,
+        limit,
+    )
+    return [
+        Person(
+            user=user_row(row),
+            created_at=row["created_at"],
+            has_password=row["has_password"],
+            has_identity=row["has_identity"],
+        )
+        for row in rows
+    ]
 
 
 async def account_named(db: Db, name: str) -> Account | None:

@@ -44,7 +44,7 @@ def routes() -> list[Route]:
         fields = await read_form(request)
         await check_form(request, fields)
         name, next_path = fields.get("name", "").strip(), our_path(fields.get("next"))
-        user = await _who(request, name, fields.get("password", ""), limiter)
+        user = await who_is(request, name, fields.get("password", ""), limiter)
         if user is None:
             problem = "That name and password do not belong together."
             return await _sign_in_page(request, name=name, next_path=next_path, problem=problem, status=400)
@@ -93,7 +93,7 @@ def our_path(next_path: str | None) -> str:
     return next_path if next_path and _OUR_PATH.fullmatch(next_path) else "/"
 
 
-async def _who(request: Request, name: str, password: str, limiter: anyio.CapacityLimiter) -> User | None:
+async def who_is(request: Request, name: str, password: str, limiter: anyio.CapacityLimiter) -> User | None:
     """The user with this name and password; a wrong try counts, a good one does not."""
     pool, address = deps_of(request).pool, address_of(request)
     counted = [(PER_ADDRESS, address), (PER_NAME, f"{name.lower()}\n{address}")]
