@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from tests.support.stack import served
 
 AT_ONCE = 8
 GONE = "http://127.0.0.1:1"
+CLIENTS_WAIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +195,16 @@ async def test_a_server_that_is_away_is_noticed_only_when_the_token_has_expired(
     assert token_in(await home.run("auth", "headers")) == kept.access_token
     home.keep(elsewhere, left=timedelta(seconds=-1))
     assert is_told(await home.run("auth", "headers"), GONE, "does not answer")
+
+
+async def test_a_server_that_never_answers_keeps_no_client_waiting_for_longer_than_it_would(
+    home: Home, profile: Profile
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        elsewhere = replace(profile, server=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        kept = home.keep(elsewhere, left=timedelta(minutes=1))
+        async with asyncio.timeout(CLIENTS_WAIT_S):
+            assert token_in(await home.run("auth", "headers")) == kept.access_token
 
 
 @pytest.mark.parametrize("left", [timedelta(hours=-1), timedelta(minutes=1)])
