@@ -15,12 +15,7 @@ from clawbench import credentials
 from clawbench.cli.login import Server
 from clawbench.mcp_clients import Auth, Client, Entry, Installed, Unchanged, config_file, entry_for, install
 
-app = typer.Typer(no_args_is_help=True, help="MCP clients.")
-
-
-@app.callback()
-def mcp() -> None:
-    """MCP clients."""
+app = typer.Typer(no_args_is_help=True, help="What MCP clients need to know of a server.")
 
 
 @app.command()
