@@ -11,6 +11,7 @@ from uuid import UUID
 
 import typer
 
+from clawbench.cli import people
 from clawbench.cli.output import DataDir, Json, operator, run, settings_for, show_json, show_rows
 from clawbench.errors import NotFound
 from clawbench.flows import publish
@@ -25,8 +26,7 @@ worker = typer.Typer(no_args_is_help=True, help="Machines that do sandbox work."
 gate = typer.Typer(no_args_is_help=True, help="What is published.")
 app.add_typer(gate, name="gate")
 app.add_typer(worker, name="worker")
-
-OPERATOR = "operator"
+app.add_typer(people.app, name="people")
 
 _T = TypeVar("_T")
 
@@ -122,9 +122,9 @@ async def _new_user(name: str, admin: bool, data_dir: Path | None) -> str:
 
 async def _new_token(name: str, scopes: list[Scope], lifetime: timedelta, data_dir: Path | None) -> str:
     async with operator(data_dir) as deps:
-        owner = await users.user_named(deps.pool, OPERATOR)
+        owner = await users.user_named(deps.pool, users.OPERATOR)
         if owner is None:
-            owner = (await users.create_user(deps.pool, OPERATOR, admin=True)).user
+            owner = (await users.create_user(deps.pool, users.OPERATOR, admin=True)).user
         agent = await agents.agent_named(deps.pool, name)
         if agent is None:
             agent = await agents.create_agent(deps.pool, owner_id=owner.id, name=name)

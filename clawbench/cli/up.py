@@ -10,10 +10,11 @@ import uvicorn
 
 from clawbench.cli.output import DataDir, run, settings_for
 from clawbench.connection import bounded_connections
-from clawbench.deps import open_deps
+from clawbench.deps import Deps, open_deps
 from clawbench.errors import Unavailable
 from clawbench.logs import log_to_stderr
 from clawbench.settings import Settings
+from clawbench.store.users import create_first_admin
 
 _STOP_AFTER_S = 5
 
@@ -33,8 +34,10 @@ def up(
 
 async def _serve(settings: Settings) -> None:
     from clawbench.app import build_app  # the doors and the MCP SDK, which no other command needs
+    from clawbench.web.issuer import upstream_of
 
     log_to_stderr()
+    upstream_of(settings)  # configured by half, it is told before anything starts
     async with open_deps(settings) as deps:
         server = _Server(
             uvicorn.Config(
@@ -47,7 +50,8 @@ async def _serve(settings: Settings) -> None:
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=_STOP_AFTER_S,
-            )
+            ),
+            deps,
         )
         await server.serve()
         if not server.started:
@@ -55,7 +59,11 @@ async def _serve(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says once, on stdout, that requests are answered."""
+    """Says once, on stdout, that requests are answered, and where the first admin of an empty installation begins."""
+
+    def __init__(self, config: uvicorn.Config, deps: Deps) -> None:
+        super().__init__(config)
+        self._deps = deps
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         try:
@@ -65,3 +73,11 @@ class _Server(uvicorn.Server):
             raise Unavailable(f"{where} cannot be listened on", hint="Choose another --port.") from None
         if self.started:
             print(f"ready: http://{self.config.host}:{self.config.port}", flush=True)
+            await self._tell_the_first_admin()
+
+    async def _tell_the_first_admin(self) -> None:
+        """Printed, never logged: whoever has this link becomes the admin."""
+        first = await create_first_admin(self._deps.pool)
+        if first is not None:
+            link = f"{self._deps.settings.origin}/setup?token={first.setup_token}"
+            print(f"setup: {link}  (the first admin's password; works once, for 24 hours)", flush=True)

@@ -16,7 +16,7 @@ from pytest_asyncio import fixture as async_fixture
 from clawbench.cli import main
 from clawbench.flows.evidence import bundle
 from tests.conftest import Databases
-from tests.support.process import Ended, Installation
+from tests.support.process import SETUP_LINE, Ended, Installation
 from tests.support.stack import Stack
 
 NOBODY = str(uuid4())
@@ -92,6 +92,7 @@ READS = {
     "runs show": ["runs", "show", "RUN"],
     "gate list": ["admin", "gate", "list"],
     "gate show": ["admin", "gate", "show", "RUN"],
+    "people list": ["admin", "people", "list"],
     "db status": ["db", "status"],
     "doctor": ["doctor"],
 }
@@ -129,6 +130,9 @@ ERRORS = {
     "a directory that is not there": ["bench", "import", "/nowhere"],
     "an agent's name that cannot be public": ["admin", "token", "--agent", "a b"],
     "a user's name that is none": ["admin", "user", " "],
+    "promoting nobody": ["admin", "people", "promote", "nobody-at-all"],
+    "demoting nobody": ["admin", "people", "demote", "nobody-at-all"],
+    "a link for nobody": ["admin", "people", "link", "nobody-at-all"],
     "headers without signing in": ["auth", "headers", "--server", "http://127.0.0.1:1"],
     "a server that does not answer": ["login", "--server", "http://127.0.0.1:1"],
 }
@@ -203,7 +207,7 @@ async def test_without_an_engine_the_server_comes_up_and_an_import_is_told(empty
         assert "engine" in imported.out + imported.err
     finally:
         rest = await empty.down()
-    assert rest == ""
+    assert SETUP_LINE.fullmatch(rest)
 
 
 async def test_a_port_that_is_taken_is_told(here: Installation, empty: Installation) -> None:

@@ -11,7 +11,7 @@ from clawbench.store import installation as row
 from clawbench.store.embedded.server import embedded_postgres
 from clawbench.store.pool import connect
 from tests.support.engine import containers_of, remove_containers_of
-from tests.support.process import Installation
+from tests.support.process import SETUP_LINE, Installation
 
 TASK = "conveyor-shifts"
 
@@ -33,7 +33,7 @@ async def installation(open_dir: Path) -> AsyncGenerator[Installation]:
         ]
         yield installation
         assert await containers_of(instance) == []
-        assert await installation.down() == "", "the server prints its ready line and nothing else"
+        assert SETUP_LINE.fullmatch(await installation.down()), "after its ready line the setup link, and nothing else"
     finally:
         await installation.kill()
         await remove_containers_of(instance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CLAWBENCH = Path(sys.executable).with_name("clawbench")
+SETUP_LINE = re.compile(r"setup: (?P<link>http://\S+/setup\?token=[\w-]{43})  \(.+\)\n")
+"""What a server prints after its ready line, where nobody has an account yet."""
 STARTED_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 30.0
 
