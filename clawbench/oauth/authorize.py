@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from clawbench.door import address_of, deps_of
 from clawbench.errors import ClawBenchError, InvalidArguments, OverCap, Unavailable
+from clawbench.model.redirect import redirect_of
 from clawbench.oauth import core
 from clawbench.oauth.endpoint import without_blanks
 from clawbench.store.attempts import Limit, count_attempt
@@ -42,6 +43,7 @@ _PAGE = """<!doctype html>
       <h1>This sign-in cannot go on</h1>
       <p>The program that sent you here asked for something this server does not do: {why}.</p>
       <p>Nothing was given to it. Go back to the program and sign in again; if this stays, tell whoever makes it.</p>
+      {way_back}
     </section>
   </main>
 </body>
@@ -63,8 +65,8 @@ def routes(workers: core.Workers) -> list[Route]:
         match outcome:
             case core.Asked(request=secret):
                 return RedirectResponse(f"/consent?request={secret}", 303, _HEADERS)
-            case core.SentBack(uri=uri):
-                return RedirectResponse(uri, 303, _HEADERS)
+            case core.SentBack() as back:
+                return _sent_back(back)
             case core.TurnedAway(why=why):
                 return _turned_away(why)
             case _ as never:
@@ -88,10 +90,20 @@ def _fields(query: str) -> dict[str, str]:
     return fields
 
 
-def _turned_away(why: str, fault: ClawBenchError | None = None) -> Response:
+def _sent_back(back: core.SentBack) -> Response:
+    """Tell the client; any web site can register itself, so to one a person goes by a click (RFC 9700 §4.11.2)."""
+    redirect = redirect_of(back.redirect_uri)
+    assert redirect is not None, "only such are registered"
+    if redirect.scheme != "https":
+        return RedirectResponse(back.uri, 303, _HEADERS)
+    way_back = f'<p><a href="{escape(back.uri)}">Go back to {escape(redirect.place)}</a></p>'
+    return _turned_away(back.why, way_back=way_back)
+
+
+def _turned_away(why: str, fault: ClawBenchError | None = None, *, way_back: str = "") -> Response:
     """Nobody is sent to an address that no registered client has; the person is told here instead."""
     status = 400 if fault is None else fault.status
-    response = HTMLResponse(_PAGE.format(why=escape(why.rstrip("."))), status, _HEADERS)
+    response = HTMLResponse(_PAGE.format(why=escape(why.rstrip(".")), way_back=way_back), status, _HEADERS)
     if fault is not None and fault.retry_after_s is not None:
         response.headers["Retry-After"] = str(int(fault.retry_after_s) + 1)
     return response

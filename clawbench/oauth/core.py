@@ -74,7 +74,10 @@ class Asked:
 class SentBack:
     """The client has to be told what is wrong with its request."""
 
+    redirect_uri: str
     uri: str = field(repr=False)
+    """The redirect URI with the error in it."""
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,8 @@ def authorization(server: Server) -> Asked | SentBack | TurnedAway:
             return TurnedAway(why=why)
         told = {"error": str(fault.error), "error_description": why}
         issuer, state = server.settings.origin, server.fields.get("state")
-        return SentBack(uri=answered(fault.redirect_uri, issuer=issuer, state=state, **told))
+        uri = answered(fault.redirect_uri, issuer=issuer, state=state, **told)
+        return SentBack(redirect_uri=fault.redirect_uri, uri=uri, why=why)
     request = server.wait(
         save_authorization(
             server.connection,

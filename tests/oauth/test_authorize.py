@@ -134,9 +134,22 @@ async def test_behind_a_proxy_that_ends_tls_it_is_the_configured_origin_that_cou
 
 
 async def test_a_query_that_the_redirect_has_already_is_kept(browser: httpx2.AsyncClient) -> None:
-    asking = await asking_of(browser, "https://client.test/back?tenant=a%20b")
-    answer = await browser.get(asking.address(redirect_uri="https://client.test/back?tenant=a%20b", scope="x"))
-    assert answer.headers["location"].startswith("https://client.test/back?tenant=a%20b&error=invalid_scope&")
+    asking = await asking_of(browser, "cursor://app/back?tenant=a%20b")
+    answer = await browser.get(asking.address(redirect_uri="cursor://app/back?tenant=a%20b", scope="x"))
+    assert answer.headers["location"].startswith("cursor://app/back?tenant=a%20b&error=invalid_scope&")
+
+
+async def test_nobody_is_sent_to_a_web_site_that_registered_itself_without_having_chosen_to(
+    browser: httpx2.AsyncClient,
+) -> None:
+    asking = await asking_of(browser, "https://client.test/back")
+    answer = await browser.get(asking.address(redirect_uri="https://client.test/back", scope="x", state='"><b>'))
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+    way_back = re.search(r'<a href="([^"]+)">Go back to client.test</a>', answer.text)
+    assert way_back is not None
+    assert way_back[1].startswith("https://client.test/back?error=invalid_scope&amp;")
+    assert "<b>" not in answer.text
 
 
 async def test_requests_cannot_be_made_without_end(browser: httpx2.AsyncClient, pool: Pool) -> None:
