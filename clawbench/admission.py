@@ -132,4 +132,4 @@ async def _come_again(why: str, scope: Scope, receive: Receive, send: Send) -> N
         pass
     refusal = OverCap(why, hint="Send it again soon.", retry_after_s=RETRY_AFTER_S)
     body = {"ok": False, "error": refusal.as_dict()}
-    await JSONResponse(body, 429, headers={"Retry-After": str(RETRY_AFTER_S)})(scope, receive, send)
+    await JSONResponse(body, refusal.status, refusal.headers)(scope, receive, send)

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Scope
 
 from clawbench.admission import COUNTED_BY, Acquaintance, Admission
@@ -80,8 +80,8 @@ def routes() -> list[BaseRoute]:
     return [
         *board.routes(),
         *api.routes(),
-        Mount("/api/v1/admin", RequireBearer(Router(admin.routes()))),
-        Route(whoami.PATH, RequireBearer(whoami.route())),
+        Mount("/api/v1/admin", routes=admin.routes(), middleware=[Middleware(RequireBearer)]),
+        Route(whoami.PATH, RequireBearer(whoami.route()), methods=["GET"]),
         *sign_in.routes(),
         *upstream.routes(),
         *account.routes(),
@@ -99,5 +99,4 @@ async def _told(request: Request, error: Exception) -> Response:
     """Any error of ours that a door let through, as the API's envelope."""
     del request
     assert isinstance(error, ClawBenchError)
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
-    return JSONResponse({"ok": False, "error": error.as_dict()}, error.status, headers)
+    return JSONResponse({"ok": False, "error": error.as_dict()}, error.status, error.headers)

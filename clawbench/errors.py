@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import ClassVar
 
 
@@ -42,6 +43,11 @@ class ClawBenchError(Exception):
         if self.retry_after_s is not None:
             told["retry_after_ms"] = int(self.retry_after_s * 1000)
         return told
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What HTTP says besides the body: ``Retry-After`` in whole seconds, where time helps (RFC 9110 §10.2.3)."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(max(1, ceil(self.retry_after_s)))}
 
 
 class NotFound(ClawBenchError):

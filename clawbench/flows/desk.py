@@ -42,8 +42,8 @@ log = structlog.get_logger()
 
 MOST_TAKERS = 20
 """After so many leases on a call its outcome is unknown."""
-MOST_ATTEMPTS = 5
-"""After so many tries to score a run it is voided."""
+_LONGEST_REST_S = 60.0
+"""Between two tries to score a run, which go on until its deadline: unreachable is not lost."""
 
 
 class PostgresDesk:
@@ -182,9 +182,9 @@ class PostgresDesk:
         return run
 
     async def _finalize_failed(self, lease: Lease, run: Run, fault: Fault) -> None:
-        if fault.code == Unavailable.code and lease.epoch < MOST_ATTEMPTS:
+        if fault.code == Unavailable.code:
             log.warning("finalize.waits", run=str(run.id), attempt=lease.epoch, why=fault.message)
-            await runs.keep_finalizing(self._pool, lease, for_s=2.0**lease.epoch)
+            await runs.keep_finalizing(self._pool, lease, for_s=min(_LONGEST_REST_S, 2.0 ** min(lease.epoch, 6)))
         elif await runs.keep_finalizing(self._pool, lease):
             await self._void(run, fault.message)
 

@@ -29,7 +29,8 @@ FIRST_WAIT_S = 240.0
 """The longest a request is held for a call that it began; Codex gives up at 300 s."""
 DUPLICATE_WAIT_S = 25.0
 _PROGRESS_S = 10.0
-_LOOK_EVERY_S = 0.1
+_LOOK_FIRST_S, _LOOK_LAST_S = 0.1, 1.0
+"""How long to wait before looking for an answer that another process brings: a quarter longer each time."""
 
 
 async def tool_call(deps: Deps, caller: Caller, name: str, raw: Mapping[str, Any], progress: Progress) -> Answer:
@@ -98,13 +99,15 @@ async def _await_answer(deps: Deps, run_id: UUID, call_id: str, hold_s: float, p
     """The recorded answer, whoever works on the call; leaving early stops nothing."""
     clock = asyncio.get_running_loop().time
     begun = told = clock()
+    look_s = _LOOK_FIRST_S
     while True:
         task = deps.background.find((run_id, call_id))
         if task is None:
             answer = await calls.answer_of(deps.pool, run_id, call_id)
             if answer is not None:
                 return answer
-            await deps.background.answers.wait(_LOOK_EVERY_S)
+            await deps.background.answers.wait(look_s)
+            look_s = min(look_s * 1.25, _LOOK_LAST_S)
         else:
             done, _ = await asyncio.wait({task}, timeout=min(_PROGRESS_S, hold_s))
             answer = task.result() if done and not task.cancelled() else None

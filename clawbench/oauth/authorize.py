@@ -104,6 +104,6 @@ def _turned_away(why: str, fault: ClawBenchError | None = None, *, way_back: str
     """Nobody is sent to an address that no registered client has; the person is told here instead."""
     status = 400 if fault is None else fault.status
     response = HTMLResponse(_PAGE.format(why=escape(why.rstrip(".")), way_back=way_back), status, _HEADERS)
-    if fault is not None and fault.retry_after_s is not None:
-        response.headers["Retry-After"] = str(int(fault.retry_after_s) + 1)
+    if fault is not None:
+        response.headers.update(fault.headers)
     return response

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from clawbench.door import deps_of
+from clawbench.door import challenge, deps_of
 from clawbench.errors import NotAuthenticated, Refused
-from clawbench.model.caller import OFFERED_SCOPES, Caller, Scope
+from clawbench.model.caller import Caller, Scope
 from clawbench.model.secret import ACCESS_TOKEN_PREFIX, API_KEY_PREFIX, new_secret
 from clawbench.store.agents import Agent
 from clawbench.store.api_keys import caller_with_key
@@ -91,20 +91,11 @@ class RequireBearer:
         try:
             caller = await authenticate(deps.pool, deps.settings.resource, header)
         except NotAuthenticated as refusal:
-            headers = {
-                "WWW-Authenticate": challenge(deps.settings.origin, token_was_sent=_bearer(header) is not None),
-                "Cache-Control": "no-store",
-            }
+            told = challenge(deps.settings.origin, error="invalid_token" if _bearer(header) else None)
+            headers = {"WWW-Authenticate": told, "Cache-Control": "no-store"}
             await JSONResponse({"error": refusal.as_dict()}, refusal.status, headers)(scope, receive, send)
             return
         await self._app({**scope, "state": {**scope.get("state", {}), "caller": caller}}, receive, send)
-
-
-def challenge(origin: str, *, token_was_sent: bool) -> str:
-    """The ``WWW-Authenticate`` value that leads a client to the metadata (RFC 6750 §3, RFC 9728 §5.1)."""
-    invalid = 'error="invalid_token", ' if token_was_sent else ""
-    metadata = f"{origin}/.well-known/oauth-protected-resource/mcp"
-    return f'Bearer {invalid}resource_metadata="{metadata}", scope="{" ".join(OFFERED_SCOPES)}"'
 
 
 def _bearer(header: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -23,10 +23,7 @@ def api_route(path: str, endpoint: Endpoint, *, methods: list[str]) -> Route:
         try:
             return _json({"ok": True, "data": await endpoint(request)}, 200)
         except ClawBenchError as error:
-            response = _json({"ok": False, "error": error.as_dict()}, error.status)
-            if error.retry_after_s is not None:
-                response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-            return response
+            return _json({"ok": False, "error": error.as_dict()}, error.status, error.headers)
 
     return Route(path, answered, methods=methods)
 
@@ -39,8 +36,8 @@ def run_id_of(request: Request) -> UUID:
         raise NotFound("there is no such run") from None
 
 
-def _json(body: object, status: int) -> Response:
-    return Response(json.dumps(body, default=_plain), status, media_type="application/json")
+def _json(body: object, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(json.dumps(body, default=_plain), status, headers, media_type="application/json")
 
 
 def _plain(value: object) -> str:

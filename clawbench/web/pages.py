@@ -85,6 +85,5 @@ async def error_page(request: Request, error: ClawBenchError) -> Response:
     if isinstance(error, Unavailable):
         unasked(request)
     response = await page(request, "error.html", status=error.status, error=error)
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(int(error.retry_after_s) + 1)
+    response.headers.update(error.headers)
     return response

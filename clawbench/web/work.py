@@ -195,8 +195,7 @@ def _guarded(
             return await endpoint(request)
         except ClawBenchError as error:
             body = TypeAdapter(dict[str, Any]).dump_json({"error": error.as_dict()})
-            headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
-            return Response(body, error.status, headers, media_type="application/json")
+            return Response(body, error.status, error.headers, media_type="application/json")
 
     return checked
 

@@ -39,10 +39,16 @@ async def a_task(pool: Pool) -> int:
 
 
 async def a_run(
-    pool: Pool, *, running: bool = True, call_limit: int = 1000, priority: int = 0, owner: Person | None = None
+    pool: Pool,
+    *,
+    running: bool = True,
+    call_limit: int = 1000,
+    priority: int = 0,
+    owner: Person | None = None,
+    task: int | None = None,
 ) -> Row:
     """A run with its first event, running unless told otherwise."""
-    person, task = owner or await somebody(pool), await a_task(pool)
+    person, task = owner or await somebody(pool), task or await a_task(pool)
     run_id = await runs.insert(
         pool,
         user_id=person.user.id,
