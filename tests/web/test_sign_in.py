@@ -303,3 +303,25 @@ async def test_the_style_sheet_is_served(browser: httpx2.AsyncClient) -> None:
     assert sheet.headers["content-type"].startswith("text/css")
     assert (await browser.get("/static/icon.svg")).status_code == 200
     assert (await browser.get("/static/../templates/base.html")).status_code == 404
+
+
+async def test_the_form_cookie_of_a_stranger_is_for_this_host_https_and_no_script(browser: httpx2.AsyncClient) -> None:
+    cookie = (await browser.get("/sign-in")).headers["set-cookie"].lower()
+    assert cookie.startswith("__host-clawbench_form=")
+    for attribute in ("httponly", "secure", "samesite=lax", "path=/"):
+        assert attribute in cookie
+    assert "domain" not in cookie
+
+
+async def test_a_session_planted_before_is_not_the_one_after_signing_in(app: Starlette, pool: Pool) -> None:
+    person, attacker = await somebody(pool), await somebody(pool)
+    async with browser_of(app) as first, browser_of(app) as theirs, browser_of(app) as browser:
+        await set_up(first, person)
+        await set_up(theirs, attacker)
+        planted = theirs.cookies[SESSION]
+        browser.cookies.set(SESSION, planted, domain="clawbench.test")
+        await pool.execute("update clawbench.sessions set authenticated_at = now() - interval '1 hour'")
+        fields = {"name": person.user.name, "password": PASSWORD}
+        assert (await send(browser, "/sign-in", fields)).status_code == 303
+        assert browser.cookies[SESSION] != planted
+        assert (await theirs.get("/device")).status_code == 303, "the planted session ended"
