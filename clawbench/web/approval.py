@@ -43,16 +43,18 @@ async def choices(
     return {"abilities": abilities, "agents": agents, "chosen": chosen, "new_name": new_name}
 
 
-async def chosen_agent(connection: Connection, user: User, fields: Mapping[str, str]) -> Agent:
+async def chosen_agent(connection: Connection, user: User, fields: Mapping[str, str], *, proposed: str = "") -> Agent:
     """The agent that the person chose or named.
 
     Raises:
-        InvalidArguments: it is none of theirs, or cannot be a name.
+        InvalidArguments: it is none of theirs, cannot be a name, or two were given: one chosen and one named.
         Refused: the name is taken.
     """
-    chosen = fields.get("agent", "")
+    chosen, name = fields.get("agent", ""), fields.get("agent_name", "").strip()
     if chosen == NEW_AGENT:
-        return await create_agent(connection, owner_id=user.id, name=fields.get("agent_name", "").strip())
+        return await create_agent(connection, owner_id=user.id, name=name)
+    if name not in ("", proposed):
+        raise InvalidArguments("you named a new agent but chose another; choose the new one, or clear the name")
     for agent in await agents_of(connection, user.id):
         if str(agent.id) == chosen:
             return agent

@@ -69,7 +69,7 @@ async def decided(request: Request) -> Response:
 async def _approve(request: Request, user: User, code: DeviceCode, fields: Mapping[str, str]) -> Agent:
     """Choose or make the agent and approve, both or neither."""
     async with deps_of(request).pool.acquire() as connection, connection.transaction():
-        agent = await chosen_agent(connection, user, fields)
+        agent = await chosen_agent(connection, user, fields, proposed=code.proposed_agent_name or "")
         if not await approve_device_code(connection, code.id, user_id=user.id, agent_id=agent.id):
             raise NotFound(_TOO_LATE, hint=_START_AGAIN)
         return agent

@@ -145,6 +145,18 @@ async def test_somebody_elses_agent_cannot_be_chosen_or_taken(browser: httpx2.As
     assert re.search(r'value="new"\s+checked', taken.text)
 
 
+async def test_a_new_name_beside_an_old_agent_is_asked_about_and_not_ignored(
+    browser: httpx2.AsyncClient, person: Person
+) -> None:
+    asking = Asking(client_id=await registered(browser))
+    both = await decide(
+        browser, asking.address(), agent=str(person.agent.id), agent_name="Tester_agent", decision="approve"
+    )
+    assert both.status_code == 400
+    assert "you named a new agent but chose another" in both.text.lower()
+    assert 'value="Tester_agent"' in both.text
+
+
 async def test_a_form_that_is_not_ours_decides_nothing(browser: httpx2.AsyncClient, person: Person, pool: Pool) -> None:
     asking = Asking(client_id=await registered(browser))
     led_on = (await browser.get(asking.address())).headers["location"]

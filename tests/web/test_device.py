@@ -92,6 +92,16 @@ async def test_the_proposed_agent_is_chosen_beforehand(browser: httpx2.AsyncClie
     assert 'value="Proposed_agent"' in page.text
 
 
+async def test_one_may_choose_an_own_agent_although_the_program_proposed_a_new_one(
+    browser: httpx2.AsyncClient, person: Person
+) -> None:
+    code = await asked(browser, agent_name="Proposed_agent")
+    own = {"agent": str(person.agent.id), "decision": "approve"}
+    assert (await decide(browser, code, agent_name="Another_one", **own)).status_code == 400
+    assert (await decide(browser, code, agent_name="Proposed_agent", **own)).status_code == 200
+    assert (await polled(browser, code))["agent_name"] == person.agent.name
+
+
 async def test_somebody_elses_agent_cannot_be_chosen_or_taken(browser: httpx2.AsyncClient, pool: Pool) -> None:
     other, code = await somebody(pool), await asked(browser)
     chosen = await decide(browser, code, agent=str(other.agent.id), decision="approve")
