@@ -71,6 +71,9 @@ class Connection(HttpToolsProtocol):
         if self._unread > LARGEST_HEAD:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's headers are too large")
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value.rstrip(b" \t"))  # httptools leaves the space that is not part of it (RFC 9110)
+
     def on_headers_complete(self) -> None:
         self._idle.pop(self, None)
         self._unread = self._received = 0

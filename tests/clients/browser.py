@@ -50,8 +50,7 @@ async def approve(browser: httpx2.AsyncClient, address: str) -> httpx2.Response:
     """Open what a client opened, choose the agent and press the button; where that led."""
     page = await browser.get(address)
     form = Form(page.raise_for_status().text)
-    chosen = form.choices.get(AGENT, "new")
-    return await _send(browser, page, agent=chosen, agent_name=AGENT if chosen == "new" else "", decision="approve")
+    return await _send(browser, page, agent=form.choices[AGENT], agent_name="", decision="approve")
 
 
 async def _send(browser: httpx2.AsyncClient, page: httpx2.Response, **fields: str) -> httpx2.Response:

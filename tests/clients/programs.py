@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import pty
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -95,6 +96,42 @@ class Place:
                 program.kill()
                 await program.communicate()
 
+    @contextlib.asynccontextmanager
+    async def at_terminal(
+        self, *command: str | Path, more: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[tuple[asyncio.subprocess.Process, bytearray]]:
+        """The same with a terminal, and what it shows there: some clients log in nowhere else."""
+        ours, its = pty.openpty()
+        shown, loop = bytearray(), asyncio.get_running_loop()
+
+        def read() -> None:
+            try:
+                shown.extend(os.read(ours, 65536))
+            except OSError:  # the program has closed its side
+                loop.remove_reader(ours)
+
+        loop.add_reader(ours, read)
+        try:
+            program = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=self.work,
+                env={**self.environment(), **(more or {})},
+                stdin=its,
+                stdout=its,
+                stderr=its,
+                start_new_session=True,
+            )
+            os.close(its)
+            try:
+                yield program, shown
+            finally:
+                if program.returncode is None:
+                    program.kill()
+                    await program.wait()
+        finally:
+            loop.remove_reader(ours)
+            os.close(ours)
+
     async def ended(self, *command: str | Path, more: Mapping[str, str] | None = None) -> Ended:
         """A program to its end."""
         async with self.spawn(*command, more=more) as program, asyncio.timeout(RUN_WITHIN_S):
@@ -135,12 +172,16 @@ class Client(Protocol):
         """The server with a bearer token, as the README says."""
         ...
 
+    def environment(self, place: Place) -> dict[str, str]:
+        """What it needs besides a home."""
+        ...
+
     def login(self, place: Place) -> tuple[str | Path, ...]:
         """The command that signs in with a browser."""
         ...
 
-    async def run(self, place: Place) -> Ended:
-        """One headless conversation, with the prompt."""
+    def conversation(self, place: Place) -> tuple[str | Path, ...]:
+        """The command of one headless conversation, with the prompt."""
         ...
 
 
@@ -159,7 +200,7 @@ class ClaudeCode:
     def _program(self, place: Place) -> Path:
         return place.packages / "@anthropic-ai" / f"claude-code-linux-{MACHINE}" / "claude"
 
-    def _environment(self, place: Place) -> dict[str, str]:
+    def environment(self, place: Place) -> dict[str, str]:
         return {
             "ANTHROPIC_BASE_URL": place.model,
             "ANTHROPIC_API_KEY": "scripted",
@@ -172,15 +213,13 @@ class ClaudeCode:
 
     async def add_with_token(self, place: Place, token: str) -> None:
         to = ("--transport", "http", SERVER, place.mcp, "--header", f"Authorization: Bearer {token}")
-        await place.ok(self._program(place), "mcp", "add", *to, more=self._environment(place))
+        await place.ok(self._program(place), "mcp", "add", *to, more=self.environment(place))
 
     def login(self, place: Place) -> tuple[str | Path, ...]:
         return (self._program(place), "mcp", "login", SERVER)
 
-    async def run(self, place: Place) -> Ended:
-        return await place.ended(
-            *(self._program(place), "-p", PROMPT, "--allowedTools", f"mcp__{SERVER}"), more=self._environment(place)
-        )
+    def conversation(self, place: Place) -> tuple[str | Path, ...]:
+        return (self._program(place), "-p", PROMPT, "--allowedTools", f"mcp__{SERVER}")
 
 
 class Codex:
@@ -216,18 +255,18 @@ wire_api = "responses"
     def login(self, place: Place) -> tuple[str | Path, ...]:
         return (self._program(place), "mcp", "login", SERVER)
 
-    async def run(self, place: Place) -> Ended:
-        return await place.ended(
-            *(self._program(place), "exec", "--skip-git-repo-check", "--sandbox", "read-only", PROMPT),
-            more=place.token(),
-        )
+    def environment(self, place: Place) -> dict[str, str]:
+        return place.token()
+
+    def conversation(self, place: Place) -> tuple[str | Path, ...]:
+        return (self._program(place), "exec", "--skip-git-repo-check", "--sandbox", "read-only", PROMPT)
 
 
 class OpenCode:
     """The open one, over Chat Completions."""
 
     name = "opencode"
-    package = "opencode-ai"
+    package = "opencode-linux-x64"
     asks_a_helper = False
 
     def _program(self, place: Place) -> Path:
@@ -252,11 +291,11 @@ class OpenCode:
     def login(self, place: Place) -> tuple[str | Path, ...]:
         return (self._program(place), "mcp", "auth", SERVER)
 
-    async def run(self, place: Place) -> Ended:
-        offline = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"}
-        return await place.ended(
-            *(self._program(place), "run", "--model", "scripted/scripted", PROMPT), more={**offline, **place.token()}
-        )
+    def environment(self, place: Place) -> dict[str, str]:
+        return {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1", **place.token()}
+
+    def conversation(self, place: Place) -> tuple[str | Path, ...]:
+        return (self._program(place), "run", "--model", "scripted/scripted", PROMPT)
 
 
 CLIENTS: tuple[Client, ...] = (ClaudeCode(), Codex(), OpenCode())

@@ -65,7 +65,7 @@ async def conversation(
 
 async def finishes_a_run(world: World, client: Client, place: Place, calls: str) -> None:
     """The client says what the model said at the end, and the server's database has a run of score 1."""
-    ended = await client.run(place)
+    ended = await place.ended(*client.conversation(place), more=client.environment(place))
     assert (ended.code, ended.out.strip().splitlines()[-1:]) == (0, [DONE]), ended
     run = await world.pool.fetchrow(
         "select runs.id, status, agents.name as agent, scores.value as score from clawbench.runs"
@@ -120,15 +120,17 @@ async def logged_in(world: World, place: Place) -> None:
 
 async def signed_in_with_browser(world: World, client: Client, place: Place) -> None:
     """The client's own login: what it opens in a browser, the person approves."""
-    async with place.spawn(*client.login(place)) as program, asyncio.timeout(LOGIN_WITHIN_S):
-        ended = asyncio.create_task(program.communicate())
+    to_sign_in = client.login(place)
+    async with (
+        place.at_terminal(*to_sign_in, more=client.environment(place)) as (program, shown),
+        asyncio.timeout(LOGIN_WITHIN_S),
+    ):
         while not place.opened.is_file():
-            assert not ended.done(), ended.result()
+            assert program.returncode is None, shown.decode()
             await asyncio.sleep(0.05)
         (address,) = place.opened.read_text().split()
         await approve(world.browser, address)
-        out, err = await ended
-    assert program.returncode == 0, (out, err)
+        assert await program.wait() == 0, shown.decode()
 
 
 @each_client
