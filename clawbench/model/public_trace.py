@@ -23,7 +23,7 @@ _TOLD: Mapping[EventKind, frozenset[str]] = {
 _TOLD_OF_ANSWER = frozenset({"exit_code", "outcome", "duration_s", "truncated"})
 
 SECRETS: Mapping[str, re.Pattern[str]] = {
-    "an access token": re.compile(r"\bcb[tkw]_[A-Za-z0-9_-]{16,}"),
+    "an access token": re.compile(r"\bcb[krtw]_[A-Za-z0-9_-]{16,}"),
     "a bearer header": re.compile(r"(?i)\bbearer\s+[A-Za-z0-9._~+/-]{16,}"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
     "a vendor's API key": re.compile(r"\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16})\b"),

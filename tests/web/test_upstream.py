@@ -383,7 +383,21 @@ async def test_an_issuer_cannot_make_a_sign_in_fresher_than_now(
     visitor.issuer.more = _replaced(auth_time=auth_time)
     await visitor.sign_in()
     assert await pool.fetchval(_FRESH) == (auth_time is not None)
+    page = await visitor.browser.get("/sign-in")
+    assert ("use a password" in page.text) == (auth_time is None)
     assert await pool.fetchval("select authenticated_at <= now() from clawbench.sessions")
+
+
+async def test_an_admin_proves_anew_at_the_issuer_who_they_are(visitor: Visitor, pool: Pool) -> None:
+    await visitor.sign_in()
+    assert (await visitor.browser.get("/admin/people")).status_code == 403
+    await pool.execute("update clawbench.users set is_admin = true")
+    assert (await visitor.browser.get("/admin/people")).status_code == 200
+    await pool.execute("update clawbench.sessions set authenticated_at = now() - interval '16 minutes'")
+    asked = (await visitor.browser.get("/admin/people")).headers["location"]
+    assert 'href="/sign-in/upstream?next=/admin/people"' in (await visitor.browser.get(asked)).text
+    assert (await visitor.sign_in("/admin/people")).headers["location"] == "/admin/people"
+    assert (await visitor.browser.get("/admin/people")).status_code == 200
 
 
 async def test_without_an_issuer_the_sign_in_page_says_nothing_of_one(pool: Pool) -> None:
