@@ -28,6 +28,8 @@ async def creating_twice_gives_the_same_sandbox(s: Subject) -> None:
         await s.run(sandbox, op)
         again, other = await asyncio.gather(s.provider.create(spec), s.other.create(spec))
         expect(again == sandbox == other, (sandbox, again, other))
+        whole = replace(spec, limits=replace(spec.limits, cpus=int(spec.limits.cpus)))  # equal, and not as JSON
+        expect(await s.other.create(whole) == sandbox, whole)
         expect((await s.finish(again, op.op_id)).stdout == b"once\n", again)
         await _raises(s.provider.create(replace(spec, network=True)), SpecRefused)
 

@@ -193,19 +193,3 @@ async def test_what_is_long_over_is_swept_away_and_the_rest_stays(pool: Pool) ->
     for table in ("access_tokens", "sessions", "device_codes", "attempts"):
         assert await pool.fetchval(f"select count(*) from clawbench.{table}") == 1, table
     assert await pool.fetchval("select count(*) from clawbench.access_tokens where token_sha256 = $1", hashed(token))
-
-
-@pytest.mark.parametrize("role", ["anon", "authenticated"])
-@pytest.mark.parametrize(
-    "table", ["users", "agents", "access_tokens", "device_codes", "sessions", "setup_links", "attempts"]
-)
-async def test_the_public_roles_cannot_read_it(pool: Pool, role: str, table: str) -> None:
-    guarded = await pool.fetchval(
-        "select relrowsecurity from pg_class where oid = ('clawbench.' || $1::text)::regclass", table
-    )
-    assert guarded is True
-    async with pool.acquire() as connection:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            async with connection.transaction():
-                await connection.execute(f"set local role {role}")
-                await connection.fetch(f"select * from clawbench.{table}")
