@@ -158,12 +158,13 @@ async def redeem(
         keys = await _document(client, upstream, issuer.jwks_uri)
     try:
         return _checked(upstream, cast("dict[str, Any]", token), keys, nonce=nonce, now=now)
-    except (JoseError, KeyError, TypeError, ValueError) as fault:
+    except (JoseError, KeyError, TypeError, ValueError, OverflowError, OSError) as fault:
         raise NotPermitted(f"what {upstream.name} said of you does not hold", hint=_BEGIN_AGAIN) from fault
 
 
 def _checked(upstream: Upstream, token: dict[str, Any], keys: dict[str, Any], *, nonce: str, now: datetime) -> Vouched:
-    signing = [key for key in keys["keys"] if key.get("use", "sig") == "sig" and key.get("kty") != "oct"]
+    public = [key for key in keys["keys"] if isinstance(key, dict) and key.get("kty") != "oct"]
+    signing = [key for key in public if key.get("use", "sig") == "sig"]
     decoded = jwt.decode(token["id_token"], KeySet.import_key_set({"keys": signing}), algorithms=ALGORITHMS)
     claims = CodeIDToken(
         decoded.claims,
@@ -176,7 +177,7 @@ def _checked(upstream: Upstream, token: dict[str, Any], keys: dict[str, Any], *,
     )
     claims.validate(now=int(now.timestamp()), leeway=LEEWAY_S)
     told = decoded.claims
-    if not isinstance(told["sub"], str) or not 0 < len(told["sub"]) <= 255:
+    if not isinstance(told["sub"], str) or not 0 < len(told["sub"]) <= 255 or not told["sub"].isprintable():
         raise ValueError("the subject is none")
     proposed = told.get("preferred_username") or str(told.get("email") or "").partition("@")[0] or told.get("name")
     auth_time = told.get("auth_time")

@@ -48,6 +48,8 @@ class OpenIdIssuer:
     """What the discovery document says otherwise."""
     answer: Claims = field(default_factory=dict[str, Any])
     """What the redirect back says otherwise."""
+    instead: dict[str, Response] = field(default_factory=dict[str, Response])
+    """What a path answers instead."""
     public_client: bool = False
     asked: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     """Every authorization request."""
@@ -88,6 +90,8 @@ class OpenIdIssuer:
         return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(told)}", 303)
 
     async def _token(self, request: Request) -> Response:
+        if request.url.path in self.instead:
+            return self.instead[request.url.path]
         fields = dict(parse_qsl((await request.body()).decode()))
         asked = self.codes.get(fields["code"])
         challenge = base64.urlsafe_b64encode(sha256(fields["code_verifier"].encode()).digest()).rstrip(b"=").decode()
@@ -115,6 +119,8 @@ class OpenIdIssuer:
         return request.headers.get("authorization") == f"Basic {expected}"
 
     async def _jwks(self, request: Request) -> Response:
+        if request.url.path in self.instead:
+            return self.instead[request.url.path]
         return JSONResponse({"keys": [self.key.as_dict(private=False)]})
 
 

@@ -18,6 +18,7 @@ import pytest_asyncio
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from clawbench.errors import InvalidArguments
 from clawbench.settings import Settings
@@ -203,8 +204,13 @@ BAD_CLAIMS: dict[str, Callable[[Claims], Claims]] = {
     "no subject": _replaced(sub=None),
     "an empty subject": _replaced(sub=""),
     "a subject that is a number": _replaced(sub=7),
+    "a subject that cannot be read": _replaced(sub="a\0b"),
+    "a subject that is too long": _replaced(sub="x" * 256),
     "another access token's hash": _replaced(at_hash="x" * 22),
     "a time of authentication that is none": _replaced(auth_time="yesterday"),
+    "a time of authentication that no calendar has": _replaced(auth_time=1e300),
+    "an expiry that is none": _replaced(exp="tomorrow"),
+    "an audience that is none": _replaced(aud={"x": 1}),
 }
 
 
@@ -315,6 +321,33 @@ async def test_an_issuer_that_is_down_is_told_and_passwords_still_work(pool: Poo
         assert answer.headers["retry-after"]
         await set_up(browser, person)
         assert SESSION in browser.cookies
+
+
+BROKEN: dict[str, tuple[str, Response, int]] = {
+    "no token": ("/token", Response(status_code=500), 503),
+    "a token that is no JSON": ("/token", HTMLResponse("<p>busy"), 503),
+    "a token that is no object": ("/token", JSONResponse([]), 503),
+    "an answer without an ID token": ("/token", JSONResponse({"access_token": "x", "token_type": "Bearer"}), 403),
+    "no keys": ("/jwks", Response(status_code=404), 503),
+    "keys that are no object": ("/jwks", JSONResponse([]), 503),
+    "an empty set of keys": ("/jwks", JSONResponse({"keys": []}), 403),
+    "keys that are none": ("/jwks", JSONResponse({"keys": ["x"]}), 403),
+    "keys elsewhere": ("/jwks", RedirectResponse("https://evil.test/jwks"), 503),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_an_issuer_that_breaks_on_the_way_back_is_told(visitor: Visitor, broken: str) -> None:
+    path, answer, status = BROKEN[broken]
+    visitor.issuer.instead[path] = answer
+    assert await is_refused(visitor, status=status)
+
+
+async def test_an_issuer_that_goes_down_in_between_is_told(visitor: Visitor) -> None:
+    back = await visitor.leave()
+    visitor.issuer.discovery["issuer"] = None
+    answer = await visitor.browser.get(back)
+    assert (answer.status_code, visitor.is_in) == (503, False)
 
 
 @pytest.mark.parametrize(
