@@ -34,7 +34,7 @@ async def installation(open_dir: Path) -> AsyncGenerator[Installation]:
         yield installation
         assert await containers_of(instance) == []
         rest = await installation.down()
-        assert not rest or SETUP_LINE.fullmatch(rest), "after its ready line the first one's setup link, and nothing else"
+        assert not rest or SETUP_LINE.fullmatch(rest), "after the ready line at most a setup link"
     finally:
         await installation.kill()
         await remove_containers_of(instance)
