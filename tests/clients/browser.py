@@ -46,14 +46,15 @@ async def at_browser(server: str, setup_link: str) -> AsyncGenerator[httpx2.Asyn
         yield browser
 
 
-async def approve(browser: httpx2.AsyncClient, address: str) -> httpx2.Response:
-    """Open what a client opened, choose the agent and press the button; where that led."""
+async def decide(browser: httpx2.AsyncClient, address: str, decision: str = "approve") -> httpx2.Response:
+    """Open what a client opened, choose the agent and press a button; where that led."""
     page = await browser.get(address)
     form = Form(page.raise_for_status().text)
-    return await _send(browser, page, agent=form.choices[AGENT], agent_name="", decision="approve")
+    return await _send(browser, page, agent=form.choices[AGENT], agent_name="", decision=decision)
 
 
 async def _send(browser: httpx2.AsyncClient, page: httpx2.Response, **fields: str) -> httpx2.Response:
     form = Form(page.raise_for_status().text)
-    action = page.url.join(form.action)
-    return (await browser.post(action, data={**form.fields, **fields})).raise_for_status()
+    answer = await browser.post(page.url.join(form.action), data={**form.fields, **fields})
+    # What the client itself answers, where the person is sent back to it, is its own affair.
+    return answer.raise_for_status() if answer.url.port == browser.base_url.port else answer

@@ -41,9 +41,12 @@ class Place:
         return self.home / "project"
 
     @property
-    def opened(self) -> Path:
-        """The addresses that the client opened in a browser, one per line."""
+    def _opened(self) -> Path:
         return self.home / "opened"
+
+    def opened_addresses(self) -> list[str]:
+        """What the client opened in a browser until now."""
+        return self._opened.read_text().split() if self._opened.is_file() else []
 
     def environment(self) -> dict[str, str]:
         """What a client needs of ours; the rest of the network is behind a proxy that is not there."""
@@ -68,7 +71,7 @@ class Place:
         shims.mkdir(parents=True)
         self.work.mkdir()
         for name in ("xdg-open", "sensible-browser", "www-browser"):
-            (shims / name).write_text(f'#!/bin/sh\nprintf "%s\\n" "$1" >>"{self.opened}"\n')
+            (shims / name).write_text(f'#!/bin/sh\nprintf "%s\\n" "$1" >>"{self._opened}"\n')
             (shims / name).chmod(0o755)
 
     def token(self) -> dict[str, str]:
@@ -155,6 +158,11 @@ class Client(Protocol):
         ...
 
     @property
+    def calls_itself(self) -> str:
+        """The name under which it registers."""
+        ...
+
+    @property
     def package(self) -> str:
         """The npm package that brings it."""
         ...
@@ -194,6 +202,7 @@ class ClaudeCode:
     """Anthropic's, over the Messages API."""
 
     name = "claude"
+    calls_itself = f"Claude Code ({SERVER})"
     package = "@anthropic-ai/claude-code"
     asks_a_helper = True
 
@@ -226,6 +235,7 @@ class Codex:
     """OpenAI's, over the Responses API."""
 
     name = "codex"
+    calls_itself = "Codex"
     package = "@openai/codex"
     asks_a_helper = True
 
@@ -266,6 +276,7 @@ class OpenCode:
     """The open one, over Chat Completions."""
 
     name = "opencode"
+    calls_itself = "OpenCode"
     package = "opencode-linux-x64"
     asks_a_helper = False
 

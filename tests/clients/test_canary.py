@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.clients.browser import AGENT, approve
+from tests.clients.browser import AGENT, decide
 from tests.clients.conftest import SOLUTION, TASK, World
 from tests.clients.npm import version
 from tests.clients.programs import CLIENTS, Client, Place, add
@@ -76,15 +76,15 @@ async def finishes_a_run(world: World, client: Client, place: Place, calls: str)
     assert run is not None
     assert (run["status"], run["agent"], run["score"]) == ("done", AGENT, 1)
     answered: Sequence[Any] = await world.pool.fetch(
-        "select split_part(client_call_id, '-', 2) as call, tool, outcome, is_error from clawbench.calls"
+        "select split_part(client_call_id, '-', 2) as call, tool, outcome, is_error, deliveries from clawbench.calls"
         " where run_id = $1 order by seq",
         run["id"],
     )
     assert [tuple(call) for call in answered] == [
-        ("start", "start_run", "answered", False),
-        ("look", "run_command", "answered", False),
-        ("solve", "run_command", "answered", False),
-        ("finalize", "finalize_run", "answered", False),
+        ("start", "start_run", "answered", False, 1),
+        ("look", "run_command", "answered", False, 1),
+        ("solve", "run_command", "answered", False, 1),
+        ("finalize", "finalize_run", "answered", False, 1),
     ]
 
 
@@ -107,30 +107,42 @@ def hour_passes(world: World, place: Place) -> Callable[[], Awaitable[None]]:
     return pass_it
 
 
+async def tokens_of_last_sign_in(world: World) -> tuple[str, int]:
+    """What the client of the newest grant calls itself, and how many access tokens the grant has had."""
+    found = await world.pool.fetchrow(
+        "select grants.client_id, count(*) as tokens from clawbench.grants join clawbench.access_tokens"
+        " on grant_id = grants.id group by grants.id order by grants.created_at desc limit 1"
+    )
+    assert found is not None
+    name = await world.pool.fetchval("select name from clawbench.clients where id = $1", found["client_id"])
+    return name or found["client_id"], found["tokens"]
+
+
 async def logged_in(world: World, place: Place) -> None:
     """``clawbench login``, approved by the person."""
     login = ("clawbench", "login", "--server", place.server, "--agent", AGENT)
     async with place.spawn(*login) as program, asyncio.timeout(LOGIN_WITHIN_S):
         assert program.stdout is not None
         address = (await program.stdout.readline()).split()[1].decode()
-        await approve(world.browser, address)
+        await decide(world.browser, address)
         _, err = await program.communicate()
     assert program.returncode == 0, err
 
 
-async def signed_in_with_browser(world: World, client: Client, place: Place) -> None:
-    """The client's own login: what it opens in a browser, the person approves."""
+async def login_ended(world: World, client: Client, place: Place, decision: str) -> tuple[int, str]:
+    """The client's own login: what it opens in a browser, the person decides; its exit code, and what it said."""
     to_sign_in = client.login(place)
     async with (
         place.at_terminal(*to_sign_in, more=client.environment(place)) as (program, shown),
         asyncio.timeout(LOGIN_WITHIN_S),
     ):
-        while not place.opened.is_file():
-            assert program.returncode is None, shown.decode()
+        decided = 0
+        while program.returncode is None:
+            for address in place.opened_addresses()[decided:]:
+                await decide(world.browser, address, decision)
+                decided += 1
             await asyncio.sleep(0.05)
-        (address,) = place.opened.read_text().split()
-        await approve(world.browser, address)
-        assert await program.wait() == 0, shown.decode()
+        return program.returncode, shown.decode()
 
 
 @each_client
@@ -151,6 +163,7 @@ async def test_the_header_helper_carries_a_client_across_the_end_of_its_token(
     async with conversation(client, place, in_between=hour_passes(world, place)) as (home, calls):
         await add(client, home, "headers")
         await finishes_a_run(world, client, home, calls)
+    assert await tokens_of_last_sign_in(world) == ("clawbench-cli", 2)
 
 
 @each_client
@@ -159,5 +172,18 @@ async def test_a_client_signs_in_with_a_browser_and_goes_on_when_its_token_ends(
 ) -> None:
     async with conversation(client, place, in_between=hour_passes(world, place)) as (home, calls):
         await add(client, home, "oauth")
-        await signed_in_with_browser(world, client, home)
+        code, said = await login_ended(world, client, home, "approve")
+        assert code == 0, said
         await finishes_a_run(world, client, home, calls)
+    assert await tokens_of_last_sign_in(world) == (client.calls_itself, 2)
+    assert len(place.opened_addresses()) == 1, "the person was asked once"
+
+
+@each_client
+async def test_a_client_hears_that_the_person_said_no(client: Client, world: World, place: Place) -> None:
+    async with conversation(client, place) as (home, _):
+        await add(client, home, "oauth")
+        code, said = await login_ended(world, client, home, "deny")
+    # Codex takes it for a complaint about the scopes, asks once more without naming any, and then says so.
+    assert len(place.opened_addresses()) == (2 if client.name == "codex" else 1)
+    assert "said no" in said.replace("+", " "), (code, said)

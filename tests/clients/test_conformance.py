@@ -14,7 +14,7 @@ import pytest
 from pytest_asyncio import fixture as async_fixture
 
 from tests.clients.bearer_proxy import with_bearer
-from tests.clients.browser import AGENT, approve
+from tests.clients.browser import AGENT, decide
 from tests.clients.conftest import World
 from tests.clients.fixture_app import build_fixture_app
 from tests.clients.npm import HERE, conformance_packages
@@ -106,7 +106,7 @@ async def test_the_authorization_server_passes(world: World, suite: Suite) -> No
         async for line in program.stdout:
             told += line.decode()
             if line.startswith(f"{issuer}/oauth/authorize?".encode()):
-                await approve(world.browser, line.decode().strip())
+                await decide(world.browser, line.decode().strip())
         await program.wait()
     assert program.returncode == 0, told
     for scenario in ("authorization-server-metadata-endpoint", "authorization-code-grant"):
