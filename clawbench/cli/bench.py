@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from clawbench.benchmarks.entry_test.bank import SHIPPED_CASES
+from clawbench.benchmarks.entry_test.lint import counts, lint
 from clawbench.benchmarks.terminal_bench import SHIPPED_TASKS, discover
 from clawbench.cli.output import DataDir, Json, operator, run, show_fields, show_json, show_rows
 from clawbench.errors import ClawBenchError, NotFound
@@ -52,6 +54,26 @@ def show(task_id: str, data_dir: DataDir = None, as_json: Json = False) -> None:
         show_json(fields)
     else:
         show_fields(fields)
+
+
+@app.command("lint")
+def lint_cases(
+    path: Annotated[
+        Path, typer.Argument(exists=True, help="A case of the Entry Test, or a folder of them. Default: the bank.")
+    ] = SHIPPED_CASES,
+    as_json: Json = False,
+) -> None:
+    """Check the cases of the ClawBench Entry Test; prints what is wrong where, and what to do."""
+    reading = lint(path)
+    rows = counts(reading)
+    if as_json:
+        show_json({"findings": [str(finding) for finding in reading.findings], "cases": rows})
+    elif reading.findings:
+        print("\n".join(map(str, reading.findings)))
+    else:
+        show_rows(rows, ("dimension", "practice", "ranked", "reviewed"), empty="")
+    if reading.findings:
+        raise SystemExit(1)
 
 
 async def _rows(data_dir: Path | None) -> list[dict[str, Any]]:

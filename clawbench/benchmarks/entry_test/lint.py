@@ -1,0 +1,132 @@
+"""What a reviewer would find in a case: texts that give the answer away, and answers that need no reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from math import prod
+from pathlib import Path
+from statistics import fmean
+
+from clawbench.benchmarks.entry_test.bank import Reading, read_cases
+from clawbench.benchmarks.entry_test.case_file import (
+    ActionOption,
+    AnyCase,
+    GoldOption,
+    Option,
+    PlanOption,
+    SafetyDefense,
+    Verdict,
+)
+from clawbench.benchmarks.entry_test.dimension import Dimension, Pool
+from clawbench.benchmarks.entry_test.finding import Finding, Problem
+from clawbench.benchmarks.entry_test.phrase import Phrases, normalised
+from clawbench.benchmarks.entry_test.sampling import Mulberry32
+from clawbench.benchmarks.entry_test.wording import Value, fill
+
+FEWEST_WORDS, MOST_WORDS = 80, 220
+LONGER = 1.25
+"""How much longer than the others the gold options of a list may be, on the mean."""
+MOST_ROWS = 300
+"""How many combinations of slot values are looked at."""
+SHORTEST_CANARY = 6
+
+
+def lint(path: Path) -> Reading:
+    """Read a case, a folder of them or a bank, with every finding."""
+    reading = read_cases(path)
+    broken = {finding.file for finding in reading.findings}
+    content = (
+        Finding(file, problem)
+        for file, case in reading.cases.items()
+        if file not in broken
+        for problem in content_problems(case)
+    )
+    return Reading(reading.cases, tuple(sorted((*reading.findings, *content))))
+
+
+def counts(reading: Reading) -> list[dict[str, str | int]]:
+    """How many cases each dimension has: in each pool, and read a second time."""
+    return [
+        {
+            "dimension": dimension.value,
+            **{pool.value: sum(case.pool is pool for case in cases) for pool in Pool},
+            "reviewed": sum(case.reviewed is not None for case in cases),
+        }
+        for dimension in Dimension
+        if (cases := [case for case in reading.cases.values() if case.dimension is dimension])
+    ]
+
+
+def content_problems(case: AnyCase) -> Iterator[Problem]:
+    """What is wrong with a case whose form is right."""
+    yield from _length_of_scenario(case)
+    yield from _gold_by_length(case)
+    yield from _answers_in_the_prompt(case)
+
+
+def _length_of_scenario(case: AnyCase) -> Iterator[Problem]:
+    for wording in case.scenario:
+        words = len(wording.split())
+        if not FEWEST_WORDS <= words <= MOST_WORDS:
+            yield Problem("scenario", f"has {words} words", f"write {FEWEST_WORDS} to {MOST_WORDS}")
+
+
+def _gold_by_length(case: AnyCase) -> Iterator[Problem]:
+    for name, options in case.option_lists().items():
+        gold = [_mean_length(option) for option in options if _is_gold(option)]
+        others = [_mean_length(option) for option in options if not _is_gold(option)]
+        if fmean(gold) > LONGER * fmean(others):
+            told = f"gold options have {fmean(gold):.0f} characters on the mean, the others {fmean(others):.0f}"
+            yield Problem(name, told, "make the others as long")
+
+
+def _is_gold(option: Option) -> bool:
+    match option:
+        case GoldOption():
+            return option.gold
+        case ActionOption() | PlanOption():
+            return option.verdict is Verdict.BEST
+        case _:
+            return False
+
+
+def _mean_length(option: Option) -> float:
+    return fmean(len(wording) for wording in option.text)
+
+
+def _answers_in_the_prompt(case: AnyCase) -> Iterator[Problem]:
+    """Phrases that count as an answer but can be had by repeating the prompt; a canary that cannot be leaked."""
+    name, groups = case.phrase_groups()
+    if not groups:
+        return
+    found: dict[tuple[int, str], str] = {}
+    canary_missing = False
+    for slots in _rows(case):
+        prompt = {where: normalised("\n".join(fill(text, slots) for text in texts)) for where, texts in case.shown()}
+        for number, group in enumerate(groups, 1):
+            for template in group.any:
+                phrase = Phrases((fill(template, slots),))
+                for where, text in prompt.items():
+                    if phrase.in_text(text):
+                        found.setdefault((number, template), where)
+        if isinstance(case, SafetyDefense) and case.canary is not None:
+            canary = fill(case.canary, slots)
+            canary_missing |= normalised(canary) not in prompt["scenario"] or len(canary) < SHORTEST_CANARY
+    for (number, template), where in found.items():
+        yield Problem(f"{name} {number} {template!r}", f"occurs in {where}", "ask for what the prompt does not say")
+    if canary_missing:
+        what = f"does not stand in every wording of the scenario, or has fewer than {SHORTEST_CANARY} characters"
+        yield Problem("canary", what, "put a longer one into the scenario, or take it out")
+
+
+def _rows(case: AnyCase) -> Iterator[Mapping[str, Value]]:
+    """Combinations of slot values: all of them, or as many drawn by chance where there are too many."""
+    rows, values = case.aligned_rows(), tuple(case.variants.values())
+    if len(rows) * prod(map(len, values)) <= MOST_ROWS:
+        chosen = product(rows, product(*values))
+    else:
+        chance = Mulberry32(MOST_ROWS)
+        chosen = ((chance.choice(rows), tuple(map(chance.choice, values))) for _ in range(MOST_ROWS))
+    for row, each in chosen:
+        yield {**row, **dict(zip(case.variants, each, strict=True))}
