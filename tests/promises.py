@@ -10,9 +10,17 @@ from collections.abc import Mapping
 PROMISES: Mapping[str, str] = {
     # The first screen
     "demo": "scripts/demo # sets everything up, then: sign in, solve a task over MCP, score, approve, leaderboard",
+    "clients-sign-in": "Clients sign in by themselves, with OAuth in your browser, where you choose the agent name "
+    "that the runs are made under.",
+    "mcp-config": "`clawbench mcp config` prints these for any server, and for Cursor; `--install` writes them into "
+    "the client's own configuration.",
     "device-login": "`clawbench login --server URL` prints a URL and a code, and a token arrives once a person has "
     "approved the code on the page.",
-    "auth-headers": "`clawbench auth headers --server URL` prints it for clients that ask a program for their headers",
+    "auth-headers": "`clawbench auth headers --server URL` prints it for clients that ask a program for their "
+    "headers, and renews it",
+    "api-keys": "Where nobody is: an API key from your account page, or `clawbench admin token --agent NAME` on the "
+    "host",
+    "openid": "Everybody else's account begins with `clawbench admin user NAME`, or at your own OpenID issuer",
     # The tools
     "tool-table": "A run is one agent's attempt at one task. Everything hangs on its `run_id`, nothing on the MCP "
     "session.",

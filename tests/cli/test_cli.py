@@ -162,6 +162,7 @@ def test_a_name_that_is_taken_is_told(ran: Run) -> None:
     assert is_one_line_and_a_hint(ran("admin", "user", name))
 
 
+@pytest.mark.promise("api-keys")
 async def test_an_operators_token_works_at_once_and_admin_is_only_by_asking(here: Installation, stack: Stack) -> None:
     name = f"agent-{uuid4().hex[:8]}"
     token = (await here.ok("admin", "token", "--agent", name)).strip()

@@ -146,6 +146,7 @@ async def test_from_login_to_logout(home: Home, pool: Pool, url: str, person: Pe
     assert (await home.run("logout", "--server", url)).out == "was not signed in\n"
 
 
+@pytest.mark.promise("auth-headers")
 async def test_programs_that_meet_an_expired_token_renew_it_once_and_all_get_one_that_works(
     home: Home, pool: Pool, url: str, profile: Profile
 ) -> None:

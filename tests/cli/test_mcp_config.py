@@ -68,6 +68,7 @@ OAUTH: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("client", OAUTH)
+@pytest.mark.promise("mcp-config")
 def test_what_is_printed_can_be_put_into_the_file_as_it_is(config: Config, home: Path, client: str) -> None:
     printed = config(client)
     assert printed.code == 0
@@ -78,6 +79,7 @@ def test_what_is_printed_can_be_put_into_the_file_as_it_is(config: Config, home:
 
 
 @pytest.mark.parametrize("client", OAUTH)
+@pytest.mark.promise("mcp-config")
 def test_an_installed_entry_is_what_is_printed_and_a_second_time_changes_nothing(
     config: Config, home: Path, client: str
 ) -> None:

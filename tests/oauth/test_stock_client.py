@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httpx2
+import pytest
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 from pydantic import AnyUrl
@@ -71,6 +72,7 @@ def client_of(pool: Pool, storage: Storage, someone: Someone) -> httpx2.AsyncCli
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app_on(pool)), base_url=ORIGIN, auth=auth)
 
 
+@pytest.mark.promise("clients-sign-in")
 async def test_it_registers_signs_in_and_refreshes_by_itself(
     browser: httpx2.AsyncClient, person: Person, pool: Pool
 ) -> None:

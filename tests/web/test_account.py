@@ -80,6 +80,7 @@ async def test_the_account_is_for_who_is_signed_in(app: Starlette, browser: http
             assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/account")
 
 
+@pytest.mark.promise("api-keys")
 async def test_a_key_is_shown_once_and_works_until_it_is_revoked(
     app: Starlette, browser: httpx2.AsyncClient, person: Person
 ) -> None:

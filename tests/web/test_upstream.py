@@ -95,6 +95,7 @@ async def is_refused(visitor: Visitor, *, status: int = 403) -> bool:
     return not visitor.is_in
 
 
+@pytest.mark.promise("openid")
 async def test_the_first_sign_in_makes_an_account_that_is_no_admin(visitor: Visitor, pool: Pool) -> None:
     page = await visitor.browser.get("/sign-in?next=/device")
     assert "Sign in with Example ID" in page.text
