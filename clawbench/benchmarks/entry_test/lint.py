@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -22,6 +23,9 @@ from clawbench.benchmarks.entry_test.dimension import Dimension, Pool
 from clawbench.benchmarks.entry_test.finding import Finding, Problem
 from clawbench.benchmarks.entry_test.phrase import Phrases, normalised
 from clawbench.benchmarks.entry_test.sampling import Mulberry32
+from clawbench.benchmarks.entry_test.score import score_case
+from clawbench.benchmarks.entry_test.sheet import Sheet, all_null, at_random, echo, empty, everything, reference
+from clawbench.benchmarks.entry_test.variant import vary
 from clawbench.benchmarks.entry_test.wording import Value, fill
 
 FEWEST_WORDS, MOST_WORDS = 80, 220
@@ -30,6 +34,10 @@ LONGER = 1.25
 MOST_ROWS = 300
 """How many combinations of slot values are looked at."""
 SHORTEST_CANARY = 6
+BOUND = 0.30
+"""What answers that need no reading have to stay below."""
+SEEDS = 25
+RANDOM_SHEETS = 200
 
 
 def lint(path: Path) -> Reading:
@@ -63,6 +71,7 @@ def content_problems(case: AnyCase) -> Iterator[Problem]:
     yield from _length_of_scenario(case)
     yield from _gold_by_length(case)
     yield from _answers_in_the_prompt(case)
+    yield from _sheets(case)
 
 
 def _length_of_scenario(case: AnyCase) -> Iterator[Problem]:
@@ -118,6 +127,32 @@ def _answers_in_the_prompt(case: AnyCase) -> Iterator[Problem]:
     if canary_missing:
         what = f"does not stand in every wording of the scenario, or has fewer than {SHORTEST_CANARY} characters"
         yield Problem("canary", what, "put a longer one into the scenario, or take it out")
+
+
+def _sheets(case: AnyCase) -> Iterator[Problem]:
+    """The reference has to be worth 1, and whoever reads nothing little, under several seeds."""
+    least = 1.0
+    unread: dict[str, list[float]] = defaultdict(list)
+    for seed in range(SEEDS):
+        form = vary(case, seed, b"lint")
+        payload, chance = form.public.public_payload, Mulberry32(seed)
+        least = min(least, score_case(form, reference(form.key)).score)
+        sheets: dict[str, Iterable[Sheet]] = {
+            "nothing": (empty(payload),),
+            "null everywhere": (all_null(payload),),
+            "everything": everything(payload),
+            "everything and the prompt repeated": echo(payload),
+            "picks by chance": [at_random(payload, chance) for _ in range(RANDOM_SHEETS // SEEDS)],
+        }
+        for name, each in sheets.items():
+            unread[name] += (score_case(form, sheet).score for sheet in each)
+    if least != 1:
+        told = f"the answers of the key itself score {least:.3g}, not 1"
+        yield Problem("key", told, "look for reasons that cannot be said together, or next to a negation")
+    for name, scores in unread.items():
+        if fmean(scores) >= BOUND:
+            told = f"{name} scores {fmean(scores):.3f} on the mean, not below {BOUND}"
+            yield Problem("key", told, "add options that are wrong, or ask for more")
 
 
 def _rows(case: AnyCase) -> Iterator[Mapping[str, Value]]:
