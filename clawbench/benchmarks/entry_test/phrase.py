@@ -23,16 +23,15 @@ class Phrases:
 
     def in_text(self, text: str) -> bool:
         """Whether one of the phrases stands in the text, which has to be ``normalised``."""
-        return self.first_in(text) is not None
-
-    def first_in(self, text: str) -> str | None:
-        """The first of the phrases that stands in the text."""
         negated = _negated(self.not_after)
         for phrase in self.any:
-            for found in _pattern(phrase).finditer(text):
+            words, pattern = _compiled(phrase)
+            if words not in text:  # most are not, and this is quick to say
+                continue
+            for found in pattern.finditer(text):
                 if negated is None or not negated.search(text[: found.start()]):
-                    return phrase
-        return None
+                    return True
+        return False
 
 
 def normalised(text: str) -> str:
@@ -51,11 +50,12 @@ def _bare(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _pattern(phrase: str) -> re.Pattern[str]:
+def _compiled(phrase: str) -> tuple[str, re.Pattern[str]]:
+    """The words that a phrase has at least, and the pattern of where it stands."""
     words = normalised(phrase.removesuffix("*"))
     before = r"(?<!\w)(?<!\d[.,])" if words[:1].isdigit() else r"(?<!\w)"
     after = r"(?!\w)(?![.,]\d)" if words[-1:].isdigit() else r"(?!\w)"
-    return re.compile(before + re.escape(words) + ("" if phrase.endswith("*") else after))
+    return words, re.compile(before + re.escape(words) + ("" if phrase.endswith("*") else after))
 
 
 @lru_cache(maxsize=256)
