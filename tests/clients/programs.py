@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -91,13 +92,13 @@ class Place:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         try:
             yield program
         finally:
-            if program.returncode is None:
-                program.kill()
-                await program.communicate()
+            _end_with_children(program)
+            await program.communicate()
 
     @contextlib.asynccontextmanager
     async def at_terminal(
@@ -128,9 +129,8 @@ class Place:
             try:
                 yield program, shown
             finally:
-                if program.returncode is None:
-                    program.kill()
-                    await program.wait()
+                _end_with_children(program)
+                await program.wait()
         finally:
             loop.remove_reader(ours)
             os.close(ours)
@@ -147,6 +147,12 @@ class Place:
         ended = await self.ended(*command, more=more)
         assert ended.code == 0, (command, ended)
         return ended.out
+
+
+def _end_with_children(program: asyncio.subprocess.Process) -> None:
+    """Some clients leave a process behind that goes on writing in the home."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
 
 
 class Client(Protocol):
@@ -244,12 +250,14 @@ class Codex:
         return found
 
     def prepare(self, place: Place) -> None:
+        """With patience: by itself Codex begins without the tools of a server that is not there within a second."""
         directory = place.home / ".codex"
         directory.mkdir(exist_ok=True)
         (directory / "config.toml").write_text(f"""\
 model = "scripted"
 model_provider = "scripted"
 mcp_oauth_credentials_store = "file"
+mcp_optional_startup_grace_ms = 30000
 
 [model_providers.scripted]
 name = "scripted"
