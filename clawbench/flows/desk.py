@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 MOST_TAKERS = 20
 """After so many leases on a call its outcome is unknown."""
-_LONGEST_REST_S = 60.0
+_LONGEST_REST_S = 10.0
 """Between two tries to score a run, which go on until its deadline: unreachable is not lost."""
 
 
@@ -184,7 +184,7 @@ class PostgresDesk:
     async def _finalize_failed(self, lease: Lease, run: Run, fault: Fault) -> None:
         if fault.code == Unavailable.code:
             log.warning("finalize.waits", run=str(run.id), attempt=lease.epoch, why=fault.message)
-            await runs.keep_finalizing(self._pool, lease, for_s=min(_LONGEST_REST_S, 2.0 ** min(lease.epoch, 6)))
+            await runs.keep_finalizing(self._pool, lease, for_s=min(_LONGEST_REST_S, 2.0 ** min(lease.epoch, 4)))
         elif await runs.keep_finalizing(self._pool, lease):
             await self._void(run, fault.message)
 
