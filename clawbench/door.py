@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Literal, Protocol, cast
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
-from clawbench.errors import InvalidArguments
+from clawbench.errors import InvalidArguments, NotPermitted
 from clawbench.model.caller import OFFERED_SCOPES
 from clawbench.settings import Settings
 from clawbench.store.db import Pool
@@ -38,8 +39,28 @@ def challenge(origin: str, *, error: Literal["invalid_token", "insufficient_scop
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Where the request came from, for counting attempts; behind a proxy the server must trust its headers."""
-    return connection.client.host if connection.client else "unknown"
+    """Where the request came from, for counting attempts; behind a proxy the server must trust its headers.
+
+    Of IPv6 it is the network: whoever has one address has the 2⁶⁴ beside it.
+    """
+    host = connection.client.host if connection.client else "unknown"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address):
+        return host
+    return str(address.ipv4_mapped or ip_network((int(address), 64), strict=False))
+
+
+def require_navigation(request: Request) -> None:
+    """Let only a browser in that was sent here, none that has to show this as an image or the like of another page.
+
+    Raises:
+        NotPermitted: it was another page's doing, which could use up the tries of the person who reads it.
+    """
+    if request.headers.get("sec-fetch-dest", "document") != "document":
+        raise NotPermitted("this is a page of its own", hint="Open it in a browser.")
 
 
 async def read_body(request: Request) -> bytes:

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from clawbench.door import address_of, deps_of
-from clawbench.errors import ClawBenchError, InvalidArguments, OverCap, Unavailable
+from clawbench.door import address_of, deps_of, require_navigation
+from clawbench.errors import ClawBenchError, InvalidArguments, NotPermitted, OverCap, Unavailable
 from clawbench.model.redirect import redirect_of
 from clawbench.oauth import core
 from clawbench.oauth.endpoint import without_blanks
@@ -56,11 +56,12 @@ def routes(workers: core.Workers) -> list[Route]:
 
     async def authorize(request: Request) -> Response:
         try:
+            require_navigation(request)
             fields = _fields(request.url.query)
             deps = deps_of(request)
             await count_attempt(deps.pool, ASKING, address_of(request))
             outcome = await core.ask(core.authorization, deps, fields, workers)
-        except (InvalidArguments, OverCap, Unavailable) as fault:
+        except (InvalidArguments, NotPermitted, OverCap, Unavailable) as fault:
             return _turned_away(fault.message, fault)
         match outcome:
             case core.Asked(request=secret):

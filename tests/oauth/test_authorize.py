@@ -159,3 +159,14 @@ async def test_requests_cannot_be_made_without_end(browser: httpx2.AsyncClient, 
     answer = await browser.get(asking.address())
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_another_page_cannot_use_a_persons_requests_up_by_showing_images(
+    browser: httpx2.AsyncClient, pool: Pool
+) -> None:
+    address = (await asking_of(browser, REDIRECT)).address()
+    for dest in ("image", "iframe", "empty"):
+        assert (await browser.get(address, headers={"Sec-Fetch-Dest": dest})).status_code == 403
+    assert await waiting(pool) == 0
+    assert await pool.fetchval("select count(*) from clawbench.attempts where kind = 'authorization'") == 0
+    assert (await browser.get(address, headers={"Sec-Fetch-Dest": "document"})).status_code == 303
