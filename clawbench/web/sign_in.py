@@ -56,6 +56,7 @@ def routes() -> list[Route]:
         fields = await read_form(request)
         await check_form(request, fields)
         token, password = fields.get("token", ""), fields.get("password", "")
+        await _owner_of(request, token)  # first: whoever has no link gets no work done here
         try:
             if password != fields.get("password_again"):
                 raise InvalidArguments("the two passwords are not the same")
@@ -108,6 +109,13 @@ async def who_is(request: Request, name: str, password: str, limiter: anyio.Capa
     return account.user
 
 
+async def _owner_of(request: Request, token: str) -> User:
+    owner = await user_of_setup_link(deps_of(request).pool, token)
+    if owner is None:
+        raise NotFound(_OLD_LINK, hint=_ASK_FOR_A_LINK)
+    return owner
+
+
 async def _finish_setup(request: Request, token: str, password_hash: str) -> User:
     async with deps_of(request).pool.acquire() as connection, connection.transaction():
         user = await use_setup_link(connection, token)
@@ -135,9 +143,7 @@ async def _sign_in_page(
 
 
 async def _setup_page(request: Request, token: str, *, problem: str | None = None, status: int = 200) -> Response:
-    owner = await user_of_setup_link(deps_of(request).pool, token)
-    if owner is None:
-        raise NotFound(_OLD_LINK, hint=_ASK_FOR_A_LINK)
+    owner = await _owner_of(request, token)
     return await page(
         request,
         "setup.html",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import process_time
 
 import httpx2
 import pytest
@@ -12,12 +13,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from clawbench.model.password import hash_password
 from clawbench.store.db import Pool
 from clawbench.store.users import new_setup_link, set_admin
 from clawbench.web.pages import page_route
 from clawbench.web.session import require_admin
 from clawbench.web.sign_in import PER_ADDRESS, PER_NAME, our_path
-from tests.sign_in_app import PASSWORD, app_on, browser_of, csrf_in, send, set_up, somebody
+from tests.sign_in_app import ORIGIN, PASSWORD, app_on, browser_of, csrf_in, send, set_up, somebody
 
 SESSION = "__Host-clawbench_session"
 
@@ -204,6 +206,40 @@ async def test_trying_one_password_on_many_names_is_stopped_too(browser: httpx2.
     await send(browser, "/sign-in", {"name": "first", "password": PASSWORD})
     await pool.execute("update clawbench.attempts set tries = $1 where kind = 'sign_in_address'", PER_ADDRESS.tries)
     assert (await send(browser, "/sign-in", {"name": "second", "password": PASSWORD})).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one_place"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:aaaa:bbbb:cccc:dddd", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("localhost", "localhost", True),
+    ],
+)
+async def test_whoever_has_a_whole_network_has_no_more_tries(
+    app: Starlette, pool: Pool, first: str, second: str, is_one_place: bool
+) -> None:
+    for address in (first, second):
+        transport = httpx2.ASGITransport(app=app, client=(address, 1))
+        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as browser:
+            await send(browser, "/sign-in", {"name": "somebody", "password": PASSWORD})
+    tries = await pool.fetch("select tries from clawbench.attempts where kind = 'sign_in_address'")
+    assert [row["tries"] for row in tries] == ([2] if is_one_place else [1, 1])
+
+
+async def test_a_form_without_a_setup_link_costs_no_password_hash(browser: httpx2.AsyncClient) -> None:
+    begun = process_time()
+    hash_password(PASSWORD)
+    one_hash = process_time() - begun
+    csrf = csrf_in(await browser.get("/sign-in"))
+    fields = {"csrf": csrf, "token": "nonsense", "password": PASSWORD, "password_again": PASSWORD}
+    begun = process_time()
+    answers = [await browser.post("/setup", data=fields) for _ in range(8)]
+    assert process_time() - begun < 4 * one_hash
+    assert {answer.status_code for answer in answers} == {404}
 
 
 async def test_signing_in_rightly_does_not_use_tries_up(browser: httpx2.AsyncClient, pool: Pool) -> None:
