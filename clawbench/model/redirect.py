@@ -25,10 +25,12 @@ _NOT_AN_APPS = frozenset(
     {
         *("about", "blob", "chrome", "cid", "content", "data", "file", "filesystem", "ftp", "ftps", "gopher", "intent"),
         *("jar", "javascript", "mailto", "mid", "resource", "sms", "ssh", "tel", "urn", "vbscript", "view-source"),
-        *("ws", "wss"),
+        *("brave", "search-ms", "ws", "wss"),
     }
 )
-"""Schemes that browsers or mail programs act on themselves; Windows' own begin with ``ms-``."""
+"""Schemes that browsers or mail programs act on themselves."""
+_NOT_AN_APPS_BEGIN = ("ms-", "microsoft-edge", "firefox", "googlechrome", "opera-http", "touch-http", "x-safari-")
+"""Windows' own, and those with which a browser is told to open a web site: an answer would go there, unnamed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ def redirect_of(uri: str) -> Redirect | None:
         return None
     scheme, authority, rest = parts["scheme"], parts["authority"], parts["rest"]
     if scheme not in ("http", "https"):
-        theirs = scheme not in _NOT_AN_APPS and not scheme.startswith("ms-")
+        theirs = scheme not in _NOT_AN_APPS and not scheme.startswith(_NOT_AN_APPS_BEGIN)
         hierarchical = bool(authority) or rest.startswith("/")
         if not theirs or not hierarchical or "@" in (authority or ""):
             return None
@@ -85,12 +87,12 @@ def redirect_of(uri: str) -> Redirect | None:
 
 def may_redirect(registered: str, asked: str) -> bool:
     """Whether the URI asked for is the registered one; the port of a loopback URI may be any (RFC 8252 §7.3)."""
+    mine, theirs = redirect_of(registered), redirect_of(asked)
+    if mine is None or theirs is None:
+        return False
     if registered == asked:
         return True
-    mine, theirs = redirect_of(registered), redirect_of(asked)
-    if mine is None or theirs is None or not (mine.is_loopback and theirs.is_loopback):
-        return False
-    return (mine.host, mine.rest) == (theirs.host, theirs.rest)
+    return mine.is_loopback and theirs.is_loopback and (mine.host, mine.rest) == (theirs.host, theirs.rest)
 
 
 def answered(redirect_uri: str, *, issuer: str, state: str | None, **told: str) -> str:
