@@ -10,14 +10,23 @@ from typing import Annotated, TypeVar
 
 import anyio
 import httpx2
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from clawbench.credentials import Profile, login_needed
 from clawbench.errors import Refused, Unavailable
 from clawbench.model.client import CLI
 
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("characters that cannot be shown")
+    return text
+
+
 Plain = Annotated[str, Field(pattern=r"^[!-~]{1,2000}$")]
 """Text that is safe to print on a terminal."""
+Printable = Annotated[str, AfterValidator(_printable)]
+"""The same, of any script."""
 
 TIMEOUT_S = 30.0
 RENEWED_WITHIN_S = 8.0
@@ -59,9 +68,9 @@ class Token(BaseModel):
 class Identity(BaseModel):
     """Who the server says one is."""
 
-    user: str
-    agent: str
-    scopes: tuple[str, ...]
+    user: Printable
+    agent: Plain
+    scopes: tuple[Plain, ...]
 
 
 class Fault(BaseModel):

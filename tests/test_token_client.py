@@ -18,7 +18,7 @@ from clawbench.model.secret import typed
 from clawbench.oauth.bearer import authenticate
 from clawbench.store.db import Pool
 from clawbench.store.device_codes import approve_device_code, undecided_device_code
-from clawbench.token_client import renew, revoke
+from clawbench.token_client import identity, renew, revoke
 from tests.sign_in_app import ORIGIN, app_on, browser_of, somebody
 
 
@@ -124,3 +124,13 @@ async def test_without_a_refresh_token_the_access_token_is_given_back(
 ) -> None:
     await revoke(replace(profile, refresh_token=None), client=client)
     assert not await works(pool, profile)
+
+
+async def test_what_a_server_says_of_a_person_cannot_act_on_their_terminal(profile: Profile) -> None:
+    def evil(request: httpx2.Request) -> httpx2.Response:
+        data = {"user": "\x1b]0;owned\x07", "agent": "Tester_agent", "scopes": ["clawbench:read"]}
+        return httpx2.Response(200, json={"ok": True, "data": data})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(evil)) as line:
+        with pytest.raises(Unavailable, match="does not answer as a ClawBench server does"):
+            await identity(profile, client=line)
