@@ -109,6 +109,10 @@ async def revoke_tokens_of(db: Db, user_id: UUID) -> None:
             update clawbench.grants
             set revoked_at = now(), revoked_why = 'user'
             where user_id = $1 and revoked_at is null
+        ), keys as (
+            update clawbench.api_keys
+            set revoked_at = now()
+            where user_id = $1 and revoked_at is null
         )
         update clawbench.access_tokens
         set revoked_at = now()
