@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from clawbench.door import address_of, deps_of
+from clawbench.door import address_of, deps_of, require_navigation
 from clawbench.errors import ClawBenchError, NotFound, NotPermitted
 from clawbench.model.secret import new_secret
 from clawbench.store.attempts import count_attempt, take_attempt_back
@@ -47,6 +47,7 @@ def routes() -> list[Route]:
 
 async def leave(request: Request) -> Response:
     """Send the browser to the issuer."""
+    require_navigation(request)
     upstream = _configured(request)
     next_path = our_path(request.query_params.get("next"))
     session = await current_session(request)

@@ -461,3 +461,10 @@ def test_an_issuer_without_a_name_is_called_by_its_host() -> None:
     upstream = upstream_of(Settings(oidc_issuer="https://id.example.test/realms/x", oidc_client_id="c"))
     assert upstream is not None
     assert upstream.name == "id.example.test"
+
+
+async def test_another_page_cannot_use_a_persons_tries_up_by_showing_images(visitor: Visitor, pool: Pool) -> None:
+    shown = await visitor.browser.get("/sign-in/upstream", headers={"Sec-Fetch-Dest": "image"})
+    assert shown.status_code == 403
+    assert TRIP not in visitor.browser.cookies
+    assert await pool.fetchval("select count(*) from clawbench.attempts") == 0
