@@ -3,6 +3,8 @@ ask every gate, publish only what passed."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from clawbench.deps import Deps
 from clawbench.flows.publish import settle
 from clawbench.flows.verify import verify
@@ -13,10 +15,11 @@ from clawbench.model.run import RunStatus
 from clawbench.model.work import FinalizeJob, Lease, Verified
 from clawbench.store import artifacts, events, runs, scores
 from clawbench.store.scores import Score
+from sandbox_providers.errors import SandboxError
 
 
 async def finalize(desk: Desk, hands: Hands, job: FinalizeJob) -> None:
-    """A worker's half: freeze, take out, verify, bring the score to the desk, and let the sandbox go."""
+    """A worker's half: freeze, take out, verify, and bring the score to the desk."""
     workspace = job.workspace
     if workspace is None:
         with in_our_words():
@@ -24,10 +27,13 @@ async def finalize(desk: Desk, hands: Hands, job: FinalizeJob) -> None:
             workspace = await take_out(hands, job.sandbox, job.scoring)
         await desk.taken_out(job.lease, workspace)
     await desk.scored(job.lease, await verify(hands, job.scoring, workspace))
-    if job.lease.run_id in await desk.alive([job.lease.run_id]):
-        return  # the lease was lost: the sandbox is another worker's to let go
-    with in_our_words():
-        await hands.provider.destroy(job.sandbox)
+
+
+async def let_go(desk: Desk, hands: Hands, job: FinalizeJob) -> None:
+    """Destroy the sandbox of a run that is over; one that is still to be scored may be another worker's by now."""
+    if not await desk.alive([job.lease.run_id]):
+        with suppress(SandboxError):  # what does not go now, the reaper finds
+            await hands.provider.destroy(job.sandbox)
 
 
 async def import_score(deps: Deps, lease: Lease, verified: Verified) -> bool:

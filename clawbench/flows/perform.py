@@ -8,7 +8,7 @@ import contextlib
 import structlog
 
 from clawbench.errors import ClawBenchError, OutcomeUnknown, Unavailable
-from clawbench.flows.finalize import finalize
+from clawbench.flows.finalize import finalize, let_go
 from clawbench.flows.lease import LeaseLost, held
 from clawbench.flows.tools import TOOLS, Action, Peek, Start
 from clawbench.hands import Desk, Hands
@@ -34,12 +34,13 @@ async def perform(desk: Desk, hands: Hands, job: Job) -> Answer | None:
 
     try:
         async with held(beat, lambda: desk.give_back(job.lease), every_s=HEARTBEAT_S):
-            if isinstance(job, FinalizeJob):
-                return await _finalized(desk, hands, job)
-            return await _answered(desk, hands, job)
+            if isinstance(job, CallJob):
+                return await _answered(desk, hands, job)
+            await _finalized(desk, hands, job)
+        await let_go(desk, hands, job)  # the lease ended with the score
     except LeaseLost:
         log.warning("lease.lost", run=str(job.lease.run_id), call=job.lease.call_id, epoch=job.lease.epoch)
-        return None
+    return None
 
 
 async def _finalized(desk: Desk, hands: Hands, job: FinalizeJob) -> None:

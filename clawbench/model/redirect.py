@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 LONGEST = 1000
 
@@ -98,4 +98,4 @@ def may_redirect(registered: str, asked: str) -> bool:
 def answered(redirect_uri: str, *, issuer: str, state: str | None, **told: str) -> str:
     """The redirect URI with an answer in its query: with the client's state, and who answers (RFC 9207)."""
     fields = {**told, **({} if state is None else {"state": state}), "iss": issuer}
-    return f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(fields)}"
+    return f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(fields, quote_via=quote)}"
