@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     """No task gets longer than this, whatever it asks for."""
 
     oidc_issuer: str | None = None
-    """An OpenID issuer whose accounts may sign in here, beside local ones. None: local accounts only."""
+    """An OpenID issuer, or https://github.com, whose accounts may sign in beside local ones. None: local ones only."""
     oidc_client_id: str | None = None
     """This server as the issuer knows it; its redirect URI there is ``<public_url>/sign-in/callback``."""
     oidc_client_secret: SecretStr | None = None

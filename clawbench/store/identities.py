@@ -1,4 +1,4 @@
-"""Identities: the accounts that an upstream OpenID issuer vouches for."""
+"""Identities: the accounts that an upstream issuer vouches for."""
 
 from __future__ import annotations
 

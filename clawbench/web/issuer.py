@@ -1,4 +1,4 @@
-"""The OpenID issuer upstream, asked through Authlib's client: where it is, and whom its ID token means."""
+"""The issuer upstream, asked through Authlib's client: where it is, and whom it vouches for."""
 
 # Authlib has no types of its own, and the stubs that pyright knows are those of an older Authlib.
 # pyright: reportUnknownMemberType=none, reportUnknownVariableType=none, reportUnknownArgumentType=none
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, assert_never, cast
 from urllib.parse import urlsplit
 
 import httpx2
@@ -20,6 +20,7 @@ from joserfc.jwk import KeySet
 
 from clawbench.errors import InvalidArguments, NotPermitted, Unavailable
 from clawbench.settings import Settings
+from clawbench.web.github import GITHUB, GitHub
 
 ANSWERS_WITHIN_S = 10.0
 LEEWAY_S = 60
@@ -42,16 +43,19 @@ class Upstream:
     client_id: str
     client_secret: str | None = field(repr=False)
     name: str
+    github: GitHub | None
+    """Where it is asked if it is GitHub, which publishes nothing of itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
-    """What the issuer says of itself."""
+    """What an OpenID issuer says of itself."""
 
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
     auth_method: str
+    answers_as: str
     names_itself: bool
     """It puts ``iss`` on every answer (RFC 9207)."""
 
@@ -66,8 +70,8 @@ class Vouched:
     """When the person last proved who they are there; ``NEVER`` where the issuer does not say."""
 
 
-def upstream_of(settings: Settings) -> Upstream | None:
-    """The configured issuer, if there is one.
+def upstream_of(settings: Settings, github: GitHub = GITHUB) -> Upstream | None:
+    """The configured issuer, if there is one; ``github`` is told apart by its address.
 
     Raises:
         InvalidArguments: it is configured by half, or its address is not https.
@@ -81,24 +85,28 @@ def upstream_of(settings: Settings) -> Upstream | None:
     address = urlsplit(settings.oidc_issuer)
     if address.scheme != "https" and not (address.scheme == "http" and address.hostname in _LOOPBACK):
         raise InvalidArguments("CLAWBENCH_OIDC_ISSUER is not an https address", hint="Use the issuer's https address.")
+    is_github = settings.oidc_issuer.rstrip("/") == github.issuer
     secret = settings.oidc_client_secret
+    if is_github and not secret:
+        raise InvalidArguments("GitHub knows no public clients", hint="Set CLAWBENCH_OIDC_CLIENT_SECRET, too.")
     return Upstream(
-        issuer=settings.oidc_issuer,
+        issuer=github.issuer if is_github else settings.oidc_issuer,
         client_id=settings.oidc_client_id,
         client_secret=secret.get_secret_value() if secret else None,
         name=settings.oidc_name or address.netloc,
+        github=github if is_github else None,
     )
 
 
-async def discover(upstream: Upstream) -> Issuer:
-    """The issuer's endpoints, from its discovery document.
+async def discover(upstream: Upstream) -> Issuer | GitHub:
+    """The issuer's endpoints, from its discovery document if it has one.
 
     Raises:
         Unavailable: it does not answer, or not as itself.
     """
-    address = f"{upstream.issuer.rstrip('/')}/.well-known/openid-configuration"
-    async with httpx2.AsyncClient(timeout=ANSWERS_WITHIN_S) as client:
-        told = await _document(client, upstream, address)
+    if upstream.github is not None:
+        return upstream.github
+    told = await _document(upstream, f"{upstream.issuer.rstrip('/')}/.well-known/openid-configuration")
     if told.get("issuer") != upstream.issuer:
         raise _away(upstream, "it names itself otherwise")
     methods = told.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
@@ -109,31 +117,51 @@ async def discover(upstream: Upstream) -> Issuer:
         token_endpoint=_endpoint(upstream, told, "token_endpoint"),
         jwks_uri=_endpoint(upstream, told, "jwks_uri"),
         auth_method=with_secret if upstream.client_secret else "none",
+        answers_as=upstream.issuer,
         names_itself=told.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
 def where_to_ask(
-    upstream: Upstream, issuer: Issuer, *, redirect_uri: str, state: str, nonce: str, verifier: str, again: bool
+    upstream: Upstream,
+    issuer: Issuer | GitHub,
+    *,
+    redirect_uri: str,
+    state: str,
+    nonce: str,
+    verifier: str,
+    again: bool,
 ) -> str:
     """The address at the issuer that the browser is sent to; ``again`` has the person prove anew who they are."""
-    client = OAuth2Client(
-        None, upstream.client_id, redirect_uri=redirect_uri, scope="openid profile email", code_challenge_method="S256"
-    )
-    more = {"prompt": "login", "max_age": "0"} if again else {}
+    match issuer:
+        case Issuer():
+            asked = {"scope": "openid profile email", "nonce": nonce}
+            asked |= {"prompt": "login", "max_age": "0"} if again else {}
+        case GitHub():
+            asked = {"scope": "read:user"}
+        case _:
+            assert_never(issuer)
+    client = OAuth2Client(None, upstream.client_id, redirect_uri=redirect_uri, code_challenge_method="S256")
     url, _ = client.create_authorization_url(
-        issuer.authorization_endpoint, state=state, nonce=nonce, code_verifier=verifier, **more
+        issuer.authorization_endpoint, state=state, code_verifier=verifier, **asked
     )
     return url
 
 
 async def redeem(
-    upstream: Upstream, issuer: Issuer, *, code: str, redirect_uri: str, nonce: str, verifier: str, now: datetime
+    upstream: Upstream,
+    issuer: Issuer | GitHub,
+    *,
+    code: str,
+    redirect_uri: str,
+    nonce: str,
+    verifier: str,
+    now: datetime,
 ) -> Vouched:
-    """Exchange the code, and check the ID token that comes for it.
+    """Exchange the code, and check the ID token that comes for it; or ask GitHub whose access token came.
 
     Raises:
-        NotPermitted: the issuer refused the code, or its ID token does not hold.
+        NotPermitted: the issuer refused the code, or what it says of the person does not hold.
         Unavailable: the issuer does not answer.
     """
     async with _Client(
@@ -154,10 +182,16 @@ async def redeem(
             raise NotPermitted(f"{upstream.name} refused this sign-in", hint=_BEGIN_AGAIN) from refusal
         except (httpx2.HTTPError, ValueError) as fault:
             raise _away(upstream, "it gave no token") from fault
-    async with httpx2.AsyncClient(timeout=ANSWERS_WITHIN_S) as client:
-        keys = await _document(client, upstream, issuer.jwks_uri)
     try:
-        return _checked(upstream, cast("dict[str, Any]", token), keys, nonce=nonce, now=now)
+        match issuer:
+            case Issuer():
+                keys = await _document(upstream, issuer.jwks_uri)
+                return _checked(upstream, cast("dict[str, Any]", token), keys, nonce=nonce, now=now)
+            case GitHub():
+                bearer = {"Authorization": f"Bearer {token['access_token']}", "Accept": "application/vnd.github+json"}
+                return _user(await _document(upstream, issuer.user_endpoint, bearer))
+            case _:
+                assert_never(issuer)
     except (JoseError, KeyError, TypeError, ValueError, OverflowError, OSError) as fault:
         raise NotPermitted(f"what {upstream.name} said of you does not hold", hint=_BEGIN_AGAIN) from fault
 
@@ -188,9 +222,18 @@ def _checked(upstream: Upstream, token: dict[str, Any], keys: dict[str, Any], *,
     )
 
 
-async def _document(client: httpx2.AsyncClient, upstream: Upstream, address: str) -> dict[str, Any]:
+def _user(told: dict[str, Any]) -> Vouched:
+    """The number is the person's for good; the login can be changed, and then be another's."""
+    number = told["id"]
+    if type(number) is not int or not 0 < number < 2**63:
+        raise ValueError("the subject is none")
+    return Vouched(subject=str(number), proposed_name=str(told.get("login") or ""), authenticated_at=NEVER)
+
+
+async def _document(upstream: Upstream, address: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
     try:
-        answer = (await client.get(address)).raise_for_status().json()
+        async with httpx2.AsyncClient(timeout=ANSWERS_WITHIN_S, headers=headers) as client:
+            answer = (await client.get(address)).raise_for_status().json()
     except (httpx2.HTTPError, ValueError) as fault:
         raise _away(upstream, "it does not answer") from fault
     if not isinstance(answer, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,7 @@ from clawbench.errors import ClawBenchError, NotFound, NotPermitted
 from clawbench.model.secret import new_secret
 from clawbench.store.attempts import count_attempt, take_attempt_back
 from clawbench.store.identities import now, user_with_identity
+from clawbench.web.github import GITHUB, GitHub
 from clawbench.web.issuer import Upstream, discover, redeem, upstream_of, where_to_ask
 from clawbench.web.pages import HEADERS, error_page, page_route, redirect
 from clawbench.web.session import cookie_of, current_session, delete_cookie, set_cookie, sign_in
@@ -37,18 +39,18 @@ class _Trip:
         return hmac.new(self.secret.encode(), purpose.encode(), sha256).hexdigest()
 
 
-def routes() -> list[Route]:
+def routes(github: GitHub = GITHUB) -> list[Route]:
     """Off to the issuer, and back."""
     return [
-        page_route("/sign-in/upstream", leave, methods=["GET"]),
-        page_route(CALLBACK, come_back, methods=["GET"]),
+        page_route("/sign-in/upstream", partial(leave, github=github), methods=["GET"]),
+        page_route(CALLBACK, partial(come_back, github=github), methods=["GET"]),
     ]
 
 
-async def leave(request: Request) -> Response:
+async def leave(request: Request, *, github: GitHub) -> Response:
     """Send the browser to the issuer."""
     require_navigation(request)
-    upstream = _configured(request)
+    upstream = _configured(request, github)
     next_path = our_path(request.query_params.get("next"))
     session = await current_session(request)
     if session is not None and session.is_fresh:
@@ -69,9 +71,9 @@ async def leave(request: Request) -> Response:
     return response
 
 
-async def come_back(request: Request) -> Response:
+async def come_back(request: Request, *, github: GitHub) -> Response:
     """Sign the person in whom the issuer vouches for; the way back works once."""
-    upstream, trip = _configured(request), _trip(request)
+    upstream, trip = _configured(request, github), _trip(request)
     try:
         response = await _signed_in(request, upstream, trip)
     except ClawBenchError as error:
@@ -84,7 +86,7 @@ async def _signed_in(request: Request, upstream: Upstream, trip: _Trip) -> Respo
     pool, address, answer = deps_of(request).pool, address_of(request), request.query_params
     await count_attempt(pool, PER_ADDRESS, address)
     issuer = await discover(upstream)
-    if answer.get("iss", None if issuer.names_itself else upstream.issuer) != upstream.issuer:
+    if answer.get("iss", None if issuer.names_itself else issuer.answers_as) != issuer.answers_as:
         raise NotPermitted("this answer is another issuer's", hint="Go to the sign-in page and begin again.")
     if "code" not in answer:
         raise NotPermitted(f"{upstream.name} did not sign you in", hint="Go to the sign-in page and begin again.")
@@ -107,8 +109,8 @@ async def _signed_in(request: Request, upstream: Upstream, trip: _Trip) -> Respo
     return response
 
 
-def _configured(request: Request) -> Upstream:
-    upstream = upstream_of(deps_of(request).settings)
+def _configured(request: Request, github: GitHub) -> Upstream:
+    upstream = upstream_of(deps_of(request).settings, github)
     if upstream is None:
         raise NotFound("nobody else signs people in here", hint="Sign in with a local account.")
     return upstream
