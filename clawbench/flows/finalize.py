@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from clawbench.deps import Deps
 from clawbench.flows.publish import settle
-from clawbench.flows.verify import verify
+from clawbench.flows.verify import verifier, verify
 from clawbench.flows.workspace import take_out
 from clawbench.hands import Desk, Hands, in_our_words
 from clawbench.model.event import EventKind
@@ -20,13 +20,14 @@ from sandbox_providers.errors import SandboxError
 
 async def finalize(desk: Desk, hands: Hands, job: FinalizeJob) -> None:
     """A worker's half: freeze, take out, verify, and bring the score to the desk."""
-    workspace = job.workspace
-    if workspace is None:
-        with in_our_words():
-            await hands.provider.freeze(job.sandbox)
-            workspace = await take_out(hands, job.sandbox, job.scoring)
-        await desk.taken_out(job.lease, workspace)
-    await desk.scored(job.lease, await verify(hands, job.scoring, workspace))
+    async with verifier(hands, job.scoring) as fresh:
+        workspace = job.workspace
+        if workspace is None:
+            with in_our_words():
+                await hands.provider.freeze(job.sandbox)
+                workspace = await take_out(hands, job.sandbox, job.scoring)
+            await desk.taken_out(job.lease, workspace)
+        await desk.scored(job.lease, await verify(hands, job.scoring, workspace, fresh))
 
 
 async def let_go(desk: Desk, hands: Hands, job: FinalizeJob) -> None:

@@ -10,7 +10,7 @@ from clawbench.benchmarks import terminal_bench
 from clawbench.deps import Deps
 from clawbench.errors import ClawBenchError, InvalidArguments, Refused, Unavailable
 from clawbench.flows.specs import TRIAL_PREFIX, agent_spec, scoring_of
-from clawbench.flows.verify import SCORER, verify
+from clawbench.flows.verify import SCORER, verifier, verify
 from clawbench.flows.workspace import take_out
 from clawbench.hands import Hands, in_our_words
 from clawbench.store import tasks
@@ -94,14 +94,15 @@ async def _trial(deps: Deps, hands: Hands, task: StoredTask, solution: bytes | N
     scoring = scoring_of(deps.instance, task, f"{trial}-verify")
     sandbox = None
     try:
-        with in_our_words():
-            sandbox = await provider.create(agent_spec(deps.instance, task, trial, ttl_s=_TRIAL_TTL_S))
-            if solution is not None:
-                await provider.upload(sandbox, "/", solution)
-                await _solve(provider, sandbox, task)
-            await provider.freeze(sandbox)
-            workspace = await take_out(hands, sandbox, scoring)
-        return (await verify(hands, scoring, workspace)).reward
+        async with verifier(hands, scoring) as fresh:
+            with in_our_words():
+                sandbox = await provider.create(agent_spec(deps.instance, task, trial, ttl_s=_TRIAL_TTL_S))
+                if solution is not None:
+                    await provider.upload(sandbox, "/", solution)
+                    await _solve(provider, sandbox, task)
+                await provider.freeze(sandbox)
+                workspace = await take_out(hands, sandbox, scoring)
+            return (await verify(hands, scoring, workspace, fresh)).reward
     finally:
         if sandbox is not None:
             await provider.destroy(sandbox)

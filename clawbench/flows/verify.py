@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shlex
+from collections.abc import AsyncGenerator
 
 from clawbench.benchmarks import terminal_bench
 from clawbench.errors import OutcomeUnknown, Refused, Unavailable
@@ -24,8 +26,19 @@ _STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
 _PATIENCE_S = 30.0
 
 
-async def verify(hands: Hands, scoring: Scoring, workspace: Workspace) -> Verified:
-    """Run the task's tests on the workspace.
+@contextlib.asynccontextmanager
+async def verifier(hands: Hands, scoring: Scoring) -> AsyncGenerator[asyncio.Task[Sandbox]]:
+    """A fresh sandbox, which is being made while the body still takes the work out, and ends with the body."""
+    making = asyncio.create_task(hands.provider.create(scoring.verifier))
+    try:
+        yield making
+    finally:
+        with contextlib.suppress(SandboxError):  # the sweep destroys what this could not
+            await hands.provider.destroy(await making)
+
+
+async def verify(hands: Hands, scoring: Scoring, workspace: Workspace, in_sandbox: asyncio.Task[Sandbox]) -> Verified:
+    """Run the task's tests on the workspace, in a sandbox where nothing else was done.
 
     Raises:
         RewardInvalid: the tests left no usable reward.
@@ -33,10 +46,9 @@ async def verify(hands: Hands, scoring: Scoring, workspace: Workspace) -> Verifi
         Unavailable: the engine or the verifier's sandbox failed; it can be tried again.
     """
     provider, bundle = hands.provider, await hands.blobs.get(scoring.bundle_sha256)
-    sandbox: Sandbox | None = None
     try:
         with in_our_words():
-            sandbox = await provider.create(scoring.verifier)
+            sandbox = await asyncio.shield(in_sandbox)
             await _clear(provider, sandbox, scoring.carried)
             await lay_out(hands, sandbox, workspace)
             await provider.upload(sandbox, "/", terminal_bench.tests_tree(bundle))
@@ -56,10 +68,6 @@ async def verify(hands: Hands, scoring: Scoring, workspace: Workspace) -> Verifi
         )
     except OutcomeUnknown as error:
         raise Unavailable(f"the verifier's sandbox was lost: {error.message}") from error
-    finally:
-        if sandbox is not None:
-            with contextlib.suppress(SandboxError):  # the sweep destroys what this could not
-                await provider.destroy(sandbox)
 
 
 async def _clear(provider: Provider, sandbox: Sandbox, carried: tuple[str, ...]) -> None:
