@@ -5,6 +5,7 @@ from __future__ import annotations
 from socket import socket
 from typing import Annotated
 
+import structlog
 import typer
 import uvicorn
 
@@ -15,6 +16,8 @@ from clawbench.errors import Unavailable
 from clawbench.logs import log_to_stderr
 from clawbench.settings import Settings
 from clawbench.store.users import create_first_admin
+
+log = structlog.get_logger()
 
 _STOP_AFTER_S = 5
 
@@ -77,7 +80,11 @@ class _Server(uvicorn.Server):
 
     async def _tell_the_first_admin(self) -> None:
         """Printed, never logged: whoever has this link becomes the admin."""
-        first = await create_first_admin(self._deps.pool)
+        try:
+            first = await create_first_admin(self._deps.pool)
+        except Unavailable as error:  # Postgres has just gone: the server waits for it, and the next start tells
+            log.warning("setup.waits", why=error.message)
+            return
         if first is not None:
             link = f"{self._deps.settings.origin}/setup?token={first.setup_token}"
             print(f"setup: {link}  (the first admin's password; works once, for 24 hours)", flush=True)
