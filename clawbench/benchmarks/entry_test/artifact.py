@@ -15,6 +15,8 @@ from clawbench.errors import InvalidArguments
 MOST_PICKS = 64
 LONGEST_ID = 200
 LONGEST_TEXT = 20_000
+MOST_TOLD = 10
+"""How many wrong fields one error names."""
 
 
 class ArtifactInvalid(InvalidArguments):
@@ -32,15 +34,19 @@ def _none_is_silent(value: object) -> object:
     return "" if value is None else value
 
 
-def _no_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("a text cannot have the character NUL")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("a text cannot have half of a surrogate pair")
     return text
 
 
-Id = Annotated[StrictStr, Field(max_length=LONGEST_ID), AfterValidator(_no_nul)]
+Id = Annotated[StrictStr, Field(max_length=LONGEST_ID), AfterValidator(_storable)]
 Ids = Annotated[tuple[Id, ...], BeforeValidator(_none_is_empty), Field(max_length=MOST_PICKS)]
-Answer = Annotated[StrictStr, BeforeValidator(_none_is_silent), Field(max_length=LONGEST_TEXT), AfterValidator(_no_nul)]
+Answer = Annotated[
+    StrictStr, BeforeValidator(_none_is_silent), Field(max_length=LONGEST_TEXT), AfterValidator(_storable)
+]
 
 
 class Artifact(BaseModel):
@@ -105,7 +111,7 @@ def parse_artifact(shape: type[_Artifact], case_id: str, payload: object) -> _Ar
         return shape.model_validate(payload)
     except ValidationError as error:
         told = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'payload'}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors(include_url=False, include_input=False)
+            f"{'.'.join(map(str, each['loc']))[:LONGEST_ID] or 'payload'}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors(include_url=False, include_input=False)[:MOST_TOLD]
         )
         raise ArtifactInvalid(f"case {case_id}: {told}") from None

@@ -115,7 +115,7 @@ class CaseFile(Part):
     pool: Pool
     reviewed: Annotated[str, BeforeValidator(_day), Field(pattern=r"^\d{4}-\d\d-\d\d$")] | None = None
     scenario: Wordings
-    variants: Mapping[str, tuple[SlotValue, ...]] = MappingProxyType({})
+    variants: Mapping[str, tuple[SlotValue, ...]] = Field(default_factory=dict[str, tuple[SlotValue, ...]])
     aligned: tuple[Mapping[str, SlotValue], ...] = ()
 
     def option_lists(self) -> Mapping[str, Sequence[Option]]:

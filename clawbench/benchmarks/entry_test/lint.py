@@ -148,7 +148,7 @@ def _sheets(case: AnyCase) -> Iterator[Problem]:
             unread[name] += (score_case(form, sheet).score for sheet in each)
     if least != 1:
         told = f"the answers of the key itself score {least:.3g}, not 1"
-        yield Problem("key", told, "look for reasons that cannot be said together, or next to a negation")
+        yield Problem("key", told, "see that each first phrase can be said without the canary")
     for name, scores in unread.items():
         if fmean(scores) >= BOUND:
             told = f"{name} scores {fmean(scores):.3f} on the mean, not below {BOUND}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
@@ -23,6 +24,8 @@ from clawbench.benchmarks.entry_test.case_file import (
 )
 from clawbench.benchmarks.entry_test.finding import Problem
 from clawbench.benchmarks.entry_test.wording import SLOT_NAME, slots_of
+
+_SOURCE_ID = re.compile(r"\bS[1-9][0-9]?\b")
 
 FEWEST_VALUES = 3
 """A slot with fewer gives too few variants of a case."""
@@ -155,6 +158,9 @@ def _sources(case: InformationRetrieval) -> Iterator[Problem]:
     yield from _count("sources: standing gold", standings[Standing.GOLD], 2, 3)
     spoiled = standings[Standing.STALE] + standings[Standing.CONTRADICTED]
     yield from _count("sources: standing stale or contradicted", spoiled, 1, len(case.sources))
+    for where, wordings in case.shown():
+        if any(_SOURCE_ID.search(wording) for wording in wordings):
+            yield Problem(where, "names a source by its id, which each run gives anew", "name it by its title")
 
 
 def _phrases(name: str, groups: Sequence[PhraseGroup]) -> Iterator[Problem]:
