@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import Scope
 
 from clawbench.admission import COUNTED_BY, Acquaintance, Admission
@@ -57,6 +57,7 @@ def build_app(deps: Deps, *, work: bool = True) -> Starlette:
         Middleware(Admission, at_once=at_once, share=share, key=_sender),
     ]
     app = Starlette(routes=[*routes(), Route("/mcp", RequireBearer(mcp))], middleware=middleware, lifespan=lifespan)
+    app.router.redirect_slashes = False  # Starlette takes where it redirects to from the Host header
     app.state.deps = deps
     app.add_exception_handler(ClawBenchError, _told)
     return app
@@ -80,7 +81,7 @@ def routes() -> list[BaseRoute]:
     return [
         *board.routes(),
         *api.routes(),
-        Mount("/api/v1/admin", routes=admin.routes(), middleware=[Middleware(RequireBearer)]),
+        Mount("/api/v1/admin", Router(admin.routes(), redirect_slashes=False), middleware=[Middleware(RequireBearer)]),
         Route(whoami.PATH, RequireBearer(whoami.route()), methods=["GET"]),
         *sign_in.routes(),
         *upstream.routes(),

@@ -49,6 +49,13 @@ async def test_health_says_ok_and_the_version(anybody: httpx2.AsyncClient) -> No
     assert answer.json()["data"]["status"] == "ok"
 
 
+@pytest.mark.parametrize("path", ["/sign-in/", "/mcp/", "/static", "/api/v1/admin", "/api/v1/admin/gate/"])
+async def test_a_slash_too_many_or_too_few_leads_nowhere(stack: Stack, anybody: httpx2.AsyncClient, path: str) -> None:
+    token = (await stack.member(Scope.ADMIN, admin=True)).token
+    answer = await anybody.get(path, headers={"Host": "elsewhere.test", "Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.headers.get("location")) == (404, None)
+
+
 async def test_the_board_holds_only_what_was_approved(
     anybody: httpx2.AsyncClient, member: Member, private: str, published: str
 ) -> None:
