@@ -24,7 +24,7 @@ WITHIN_S = 10.0
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with how many bytes came, or at once for ``/early``."""
+    """Answers with how many bytes came, or at once for ``/early``, and between brackets with what ``X-Said`` was."""
     size, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
@@ -32,7 +32,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
             return
         size, more = size + len(message["body"]), message["more_body"]
     body = str(size).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    said = dict(scope["headers"]).get(b"x-said", b"nothing")
+    headers = [(b"content-length", b"%d" % len(body)), (b"x-heard", b"<" + said + b">")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -100,6 +102,12 @@ async def test_a_large_body_and_requests_behind_one_another_are_served() -> None
         answers = await said(port, whole + whole + last)
     assert answers.count(b"HTTP/1.1 200") == 3
     assert answers.count(b"300000") == 2
+
+
+async def test_space_around_a_headers_value_does_not_reach_the_app() -> None:
+    whole = HEAD + b"Connection: close\r\nX-Said: \t a b \t \r\nContent-Length: 1\r\n\r\nx"
+    async with serving(bounded_connections()) as port:
+        assert b"x-heard: <a b>\r\n" in await said(port, whole)
 
 
 async def test_the_longest_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
