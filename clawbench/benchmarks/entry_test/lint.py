@@ -14,10 +14,14 @@ from clawbench.benchmarks.entry_test.case_file import (
     ActionOption,
     AnyCase,
     GoldOption,
+    InformationRetrieval,
     Option,
     PlanOption,
     SafetyDefense,
+    Standing,
+    ToolUsage,
     Verdict,
+    Wordings,
 )
 from clawbench.benchmarks.entry_test.dimension import Dimension, Pool
 from clawbench.benchmarks.entry_test.finding import Finding, Problem
@@ -30,7 +34,7 @@ from clawbench.benchmarks.entry_test.wording import Value, fill
 
 FEWEST_WORDS, MOST_WORDS = 80, 220
 LONGER = 1.25
-"""How much longer than the others the gold options of a list may be, on the mean."""
+"""How much longer than the others what is right in a list may be, on the mean."""
 MOST_ROWS = 300
 """How many combinations of slot values are looked at."""
 SHORTEST_CANARY = 6
@@ -82,12 +86,22 @@ def _length_of_scenario(case: AnyCase) -> Iterator[Problem]:
 
 
 def _gold_by_length(case: AnyCase) -> Iterator[Problem]:
-    for name, options in case.option_lists().items():
-        gold = [_mean_length(option) for option in options if _is_gold(option)]
-        others = [_mean_length(option) for option in options if not _is_gold(option)]
+    for name, texts in _lists(case):
+        gold = [_mean_length(wordings) for is_gold, wordings in texts if is_gold]
+        others = [_mean_length(wordings) for is_gold, wordings in texts if not is_gold]
         if fmean(gold) > LONGER * fmean(others):
-            told = f"gold options have {fmean(gold):.0f} characters on the mean, the others {fmean(others):.0f}"
+            told = f"what is right has {fmean(gold):.0f} characters on the mean, the others {fmean(others):.0f}"
             yield Problem(name, told, "make the others as long")
+
+
+def _lists(case: AnyCase) -> Iterator[tuple[str, list[tuple[bool, Wordings]]]]:
+    """Every list to pick from: whether each entry is right, and its text."""
+    for name, options in case.option_lists().items():
+        yield name, [(_is_gold(option), option.text) for option in options]
+    if isinstance(case, ToolUsage):
+        yield "tools", [(tool.name in case.selected, tool.description) for tool in case.tools]
+    if isinstance(case, InformationRetrieval):
+        yield "sources", [(source.standing is Standing.GOLD, source.text) for source in case.sources]
 
 
 def _is_gold(option: Option) -> bool:
@@ -100,8 +114,8 @@ def _is_gold(option: Option) -> bool:
             return False
 
 
-def _mean_length(option: Option) -> float:
-    return fmean(len(wording) for wording in option.text)
+def _mean_length(wordings: Wordings) -> float:
+    return fmean(map(len, wordings))
 
 
 def _answers_in_the_prompt(case: AnyCase) -> Iterator[Problem]:
