@@ -68,16 +68,16 @@ def show_json(value: object) -> None:
 def show_rows(rows: Iterable[Mapping[str, Any]], columns: Iterable[str], *, empty: str) -> None:
     """A table of the named columns, or a sentence when there is nothing."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     rows, columns = list(rows), list(columns)
     if not rows:
         print(empty)
         return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(*(Column(name, overflow="fold") for name in columns), box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
 
 
 def show_fields(fields: Mapping[str, Any]) -> None:

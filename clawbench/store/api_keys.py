@@ -95,6 +95,23 @@ async def revoke_key(db: Db, key_id: UUID, *, user_id: UUID) -> bool:
     return revoked is True
 
 
+async def revoke_keys_of(db: Db, user_id: UUID) -> int:
+    """Stop every key of a user at once; how many there were."""
+    return await db.fetchval(
+        """
+        with revoked as (
+            update clawbench.api_keys
+            set revoked_at = now()
+            where user_id = $1 and revoked_at is null and (expires_at is null or expires_at > now())
+            returning id
+        )
+        select count(*)
+        from revoked
+        """,
+        user_id,
+    )
+
+
 async def caller_with_key(db: Db, key: str) -> Caller | None:
     """Who a key speaks for, if it is good right now."""
     row = await db.fetchrow(

@@ -130,6 +130,23 @@ async def deny_authorization(db: Db, authorization_id: UUID, *, user_id: UUID) -
     return denied is True
 
 
+async def withdraw_approvals_of(db: Db, user_id: UUID) -> int:
+    """Turn what a user approved and no client has redeemed into a no; how much that was."""
+    return await db.fetchval(
+        """
+        with withdrawn as (
+            update clawbench.authorizations
+            set approved_at = null, agent_id = null, code_sha256 = null, denied_at = now()
+            where user_id = $1 and approved_at is not null and redeemed_at is null
+            returning id
+        )
+        select count(*)
+        from withdrawn
+        """,
+        user_id,
+    )
+
+
 async def lock_code(connection: Connection, code: str, *, client_id: str) -> Code | None:
     """The client's code, held until the transaction ends, also when it is used up."""
     row = await connection.fetchrow(

@@ -148,6 +148,23 @@ async def deny_device_code(db: Db, device_code_id: UUID, *, user_id: UUID) -> bo
     return denied is True
 
 
+async def withdraw_device_approvals_of(db: Db, user_id: UUID) -> int:
+    """Turn what a user approved and no client has redeemed into a no, which the clients hear; how much that was."""
+    return await db.fetchval(
+        """
+        with withdrawn as (
+            update clawbench.device_codes
+            set approved_at = null, agent_id = null, denied_at = now()
+            where user_id = $1 and approved_at is not null and redeemed_at is null
+            returning id
+        )
+        select count(*)
+        from withdrawn
+        """,
+        user_id,
+    )
+
+
 async def sweep_device_codes(db: Db) -> None:
     """Forget codes a day after they expired; until then a late client hears ``expired_token``."""
     await db.execute(

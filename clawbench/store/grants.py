@@ -64,6 +64,23 @@ async def revoke_grant(db: Db, grant_id: UUID, why: Why) -> bool:
     return revoked is True
 
 
+async def revoke_grants_of(db: Db, user_id: UUID) -> int:
+    """End all that was given under any grant of a user, at once; how many grants there were."""
+    return await db.fetchval(
+        """
+        with revoked as (
+            update clawbench.grants
+            set revoked_at = now(), revoked_why = 'user'
+            where user_id = $1 and revoked_at is null
+            returning id
+        )
+        select count(*)
+        from revoked
+        """,
+        user_id,
+    )
+
+
 async def sweep_grants(db: Db) -> None:
     """Forget grants that have given nothing for months, when nothing of theirs is left."""
     await db.execute(

@@ -73,12 +73,17 @@ async def end_session(db: Db, secret: str) -> None:
     )
 
 
-async def end_sessions_of(db: Db, user_id: UUID) -> None:
-    """Sign the user out everywhere."""
-    await db.execute(
+async def end_sessions_of(db: Db, user_id: UUID) -> int:
+    """Sign the user out everywhere; in how many browsers that was."""
+    return await db.fetchval(
         """
-        delete from clawbench.sessions
-        where user_id = $1
+        with ended as (
+            delete from clawbench.sessions
+            where user_id = $1
+            returning id
+        )
+        select count(*)
+        from ended
         """,
         user_id,
     )

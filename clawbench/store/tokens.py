@@ -101,22 +101,18 @@ async def revoke_token(db: Db, token: str) -> bool:
     return found is True
 
 
-async def revoke_tokens_of(db: Db, user_id: UUID) -> None:
-    """Stop every token of a user at once, and all that could give new ones."""
-    await db.execute(
+async def revoke_tokens_of(db: Db, user_id: UUID) -> int:
+    """Stop every access token of a user at once; how many there were."""
+    return await db.fetchval(
         """
-        with ended as (
-            update clawbench.grants
-            set revoked_at = now(), revoked_why = 'user'
-            where user_id = $1 and revoked_at is null
-        ), keys as (
-            update clawbench.api_keys
+        with revoked as (
+            update clawbench.access_tokens
             set revoked_at = now()
-            where user_id = $1 and revoked_at is null
+            where user_id = $1 and revoked_at is null and expires_at > now()
+            returning id
         )
-        update clawbench.access_tokens
-        set revoked_at = now()
-        where user_id = $1 and revoked_at is null
+        select count(*)
+        from revoked
         """,
         user_id,
     )

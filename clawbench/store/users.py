@@ -126,13 +126,21 @@ async def users(db: Db) -> list[User]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """An account at an issuer: what stays, whatever name somebody chose."""
+
+    issuer: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     """A user as an admin sees them."""
 
     user: User
     created_at: datetime
     has_password: bool
-    has_identity: bool
+    identities: tuple[Identity, ...]
 
 
 async def people(db: Db, *, named: str, limit: int) -> list[Person]:
@@ -140,7 +148,9 @@ async def people(db: Db, *, named: str, limit: int) -> list[Person]:
     rows = await db.fetch(
         """
         select u.id, u.name, u.is_admin, u.created_at, u.password_hash is not null as has_password,
-            exists (select from clawbench.identities i where i.user_id = u.id) as has_identity
+            array(
+                select array[i.issuer, i.subject] from clawbench.identities i where i.user_id = u.id order by 1
+            ) as identities
         from clawbench.users u
         where strpos(lower(u.name), lower($1)) > 0
         order by u.is_admin desc, lower(u.name)
@@ -154,7 +164,7 @@ async def people(db: Db, *, named: str, limit: int) -> list[Person]:
             user=user_row(row),
             created_at=row["created_at"],
             has_password=row["has_password"],
-            has_identity=row["has_identity"],
+            identities=tuple(Identity(issuer=issuer, subject=subject) for issuer, subject in row["identities"]),
         )
         for row in rows
     ]
@@ -236,13 +246,7 @@ async def set_password(db: Db, user_id: UUID, password_hash: str) -> None:
 
 async def new_setup_link(connection: Connection, user_id: UUID) -> str:
     """The token of a fresh setup link; older links of the user stop working."""
-    await connection.execute(
-        """
-        delete from clawbench.setup_links
-        where user_id = $1 and used_at is null
-        """,
-        user_id,
-    )
+    await end_setup_links_of(connection, user_id)
     token = new_secret()
     await connection.execute(
         """
@@ -253,6 +257,22 @@ async def new_setup_link(connection: Connection, user_id: UUID) -> str:
         user_id,
     )
     return token
+
+
+async def end_setup_links_of(db: Db, user_id: UUID) -> int:
+    """Make the user's unused links work no more; how many there were."""
+    return await db.fetchval(
+        """
+        with ended as (
+            delete from clawbench.setup_links
+            where user_id = $1 and used_at is null
+            returning id
+        )
+        select count(*)
+        from ended
+        """,
+        user_id,
+    )
 
 
 async def user_of_setup_link(db: Db, token: str) -> User | None:

@@ -1,7 +1,8 @@
-"""The people of this installation, for admins: who is here, and who is an admin."""
+"""The people of this installation, for admins: who is here, who is an admin, and the kill switch of an account."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from uuid import UUID
 
 import structlog
@@ -11,7 +12,8 @@ from starlette.routing import Route
 
 from clawbench.door import deps_of, read_form
 from clawbench.errors import InvalidArguments, NotFound, Refused
-from clawbench.store.users import people, set_admin, take_admin, user_with_id
+from clawbench.flows.revoke_access import Ended, revoke_access
+from clawbench.store.users import User, people, set_admin, take_admin, user_with_id
 from clawbench.web.pages import page, page_route, redirect
 from clawbench.web.session import check_form, require_admin
 
@@ -22,7 +24,7 @@ log = structlog.get_logger()
 
 
 def routes() -> list[Route]:
-    """List people, and make them admins or not."""
+    """List people, make them admins or not, and end their access."""
     return [
         page_route(_PATH, listed, methods=["GET"]),
         page_route(_PATH, changed, methods=["POST"]),
@@ -36,7 +38,7 @@ async def listed(request: Request) -> Response:
 
 
 async def changed(request: Request) -> Response:
-    """Give or take the admin role."""
+    """Give or take the admin role, or end all that acts for a person."""
     admin = await require_admin(request, fresh=True)
     fields = await read_form(request)
     await check_form(request, fields)
@@ -47,21 +49,33 @@ async def changed(request: Request) -> Response:
         user = None
     if user is None:
         raise NotFound("there is no such person", hint="Reload the page.")
+    ended: Ended | None = None
     try:
         match do:
             case "make-admin":
                 await set_admin(pool, user.id, admin=True)
             case "take-admin":
                 await take_admin(pool, user.id)
+            case "revoke":
+                ended = await revoke_access(pool, user.id)
             case _:
                 raise InvalidArguments("the form does not say what to do")
     except Refused as refusal:
         return await _people_page(request, problem=refusal.message, status=refusal.status)
     log.info("people.changed", did=do, user=str(user.id), by=str(admin.id))
-    return redirect("/account" if user.id == admin.id and do == "take-admin" else _PATH)
+    if ended is not None and user.id != admin.id:
+        return await _people_page(request, revoked=user, ended=ended)
+    return redirect("/account" if user.id == admin.id and do != "make-admin" else _PATH)
 
 
-async def _people_page(request: Request, *, problem: str | None = None, status: int = 200) -> Response:
+async def _people_page(
+    request: Request,
+    *,
+    problem: str | None = None,
+    revoked: User | None = None,
+    ended: Ended | None = None,
+    status: int = 200,
+) -> Response:
     named = request.query_params.get("named", "").strip().replace("\0", "")
     found = await people(deps_of(request).pool, named=named, limit=_AT_MOST)
     return await page(
@@ -72,4 +86,6 @@ async def _people_page(request: Request, *, problem: str | None = None, status: 
         named=named,
         at_most=_AT_MOST,
         problem=problem,
+        revoked=revoked,
+        ended=None if ended is None else asdict(ended),
     )

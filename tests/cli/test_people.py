@@ -11,6 +11,7 @@ import httpx2
 from pytest_asyncio import fixture as async_fixture
 
 from clawbench.store.db import Pool
+from clawbench.store.identities import user_with_identity
 from clawbench.store.users import user_named
 from tests.sign_in_app import PASSWORD, send
 from tests.support.process import SETUP_LINE, Installation
@@ -82,6 +83,43 @@ async def test_a_new_link_replaces_a_lost_password_and_older_links(empty: Instal
     assert await follow(empty, newer) == "200"
     again = (await empty.ok("admin", "people", "link", "ada")).strip()
     assert await follow(empty, again) == "200"
+
+
+async def test_the_operator_ends_all_access_of_an_account_at_once_and_reads_what_that_was(
+    empty: Installation, pool: Pool
+) -> None:
+    await empty.up()
+    token = (await empty.ok("admin", "token", "--agent", "Tester_agent")).strip()
+    link = (await empty.ok("admin", "user", "ada")).strip()
+    async with httpx2.AsyncClient(base_url=empty.url) as client:
+        headers = {"Authorization": f"Bearer {token}"}
+        assert (await client.get("/api/v1/whoami", headers=headers)).status_code == 200
+        ended = (await empty.ok("admin", "people", "revoke", "operator")).splitlines()
+        assert [line.split() for line in ended] == [
+            ["sessions", "0"],
+            ["setup_links", "1"],
+            ["unredeemed_approvals", "0"],
+            ["connected_programs", "0"],
+            ["access_tokens", "1"],
+            ["api_keys", "0"],
+        ]
+        assert (await client.get("/api/v1/whoami", headers=headers)).status_code == 401
+        assert (await client.get(link)).status_code == 200
+        assert "setup_links           1" in await empty.ok("admin", "people", "revoke", "ADA")
+        assert (await client.get(link)).status_code == 404
+    nobody = await empty.run("admin", "people", "revoke", "grace")
+    assert (nobody.code, "there is no user grace" in nobody.err) == (1, True)
+
+
+async def test_a_name_that_an_issuers_account_chose_is_shown_as_it_is_and_whose_it_is(
+    empty: Installation, pool: Pool
+) -> None:
+    await user_with_identity(pool, issuer="https://i.test", subject="248289761001", proposed="[bold]admin[/]")
+    (row,) = (await empty.ok("admin", "people", "list")).splitlines()[1:]
+    assert row.startswith("[bold]admin[/] ")
+    assert "https://i.test 248289761001" in row
+    (listed,) = json.loads(await empty.ok("admin", "people", "list", "--json"))
+    assert listed["identities"] == [{"issuer": "https://i.test", "subject": "248289761001"}]
 
 
 async def test_an_issuer_configured_by_half_is_told_before_anything_starts(empty: Installation) -> None:

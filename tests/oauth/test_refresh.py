@@ -7,9 +7,9 @@ import asyncio
 import httpx2
 import pytest
 
+from clawbench.flows.revoke_access import revoke_access
 from clawbench.model.secret import hashed
 from clawbench.store.db import Pool
-from clawbench.store.tokens import revoke_tokens_of
 from tests.oauth.flow import RESOURCE, error_of, opens, refresh, registered, signed_in
 from tests.sign_in_app import Person
 
@@ -162,6 +162,6 @@ async def test_stopping_all_of_a_users_tokens_stops_what_would_give_new_ones(
     browser: httpx2.AsyncClient, person: Person, pool: Pool
 ) -> None:
     asking, first = await signed_in(browser, person)
-    await revoke_tokens_of(pool, person.user.id)
+    await revoke_access(pool, person.user.id)
     assert not await opens(browser, first["access_token"])
     assert error_of(await refresh(browser, asking, first["refresh_token"])) == "invalid_grant"

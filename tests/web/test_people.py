@@ -10,12 +10,20 @@ import pytest
 import pytest_asyncio
 from starlette.applications import Starlette
 
-from clawbench.errors import Refused
+from clawbench.errors import NotAuthenticated, Refused
 from clawbench.model.caller import Scope
 from clawbench.oauth.bearer import authenticate
 from clawbench.store.db import Pool
 from clawbench.store.identities import user_with_identity
-from clawbench.store.users import create_first_admin, create_user, set_admin, take_admin, user_named, user_with_id
+from clawbench.store.users import (
+    create_first_admin,
+    create_user,
+    set_admin,
+    take_admin,
+    user_named,
+    user_of_setup_link,
+    user_with_id,
+)
 from tests.sign_in_app import ORIGIN, PASSWORD, Person, app_on, browser_of, csrf_in, send, set_up, somebody, token_of
 from tests.support.rows import a_run
 
@@ -90,6 +98,38 @@ async def test_an_admin_may_resign_while_another_can_sign_in(
     assert (await browser.get(PEOPLE)).status_code == 403
 
 
+async def test_an_admin_ends_all_access_of_a_person_and_reads_what_that_was(
+    app: Starlette, browser: httpx2.AsyncClient, pool: Pool
+) -> None:
+    other = await somebody(pool)
+    token = f"Bearer {await token_of(pool, other)}"
+    async with browser_of(app) as theirs:
+        await set_up(theirs, other)
+        page = await send(browser, PEOPLE, {"do": "revoke", "id": str(other.user.id)})
+        assert page.status_code == 200
+        for told in (f"Ended for {other.user.name}", "sessions 1,", "access tokens 1,", "setup links 0,"):
+            assert told in page.text
+        assert (await theirs.get("/account")).headers["location"].startswith("/sign-in")
+    with pytest.raises(NotAuthenticated):
+        await authenticate(pool, f"{ORIGIN}/mcp", token)
+
+
+async def test_an_admin_who_ends_their_own_access_is_asked_to_sign_in(
+    browser: httpx2.AsyncClient, admin: Person
+) -> None:
+    answer = await send(browser, PEOPLE, {"do": "revoke", "id": str(admin.user.id)})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/account")
+    assert (await browser.get("/account")).headers["location"].startswith("/sign-in")
+
+
+async def test_lookalike_names_are_told_apart_by_issuer_and_subject(browser: httpx2.AsyncClient, pool: Pool) -> None:
+    for subject in ("248289761001", "<1>"):
+        await user_with_identity(pool, issuer="https://i.test", subject=subject, proposed="ada")
+    page = await browser.get(PEOPLE)
+    for subject in ("248289761001", "&lt;1&gt;"):
+        assert f"at <code>https://i.test</code> as <code>{subject}</code>" in page.text
+
+
 async def test_of_two_admins_who_take_it_from_each_other_one_keeps_it(pool: Pool) -> None:
     for _ in range(5):
         await pool.execute("update clawbench.users set is_admin = false")
@@ -129,18 +169,20 @@ async def test_the_password_given_again_opens_the_page_that_was_asked_for(
     assert (await browser.get(PEOPLE)).status_code == 200
 
 
+@pytest.mark.parametrize("do", ["make-admin", "revoke"])
 @pytest.mark.parametrize("path", [PEOPLE, "/admin/gate/00000000-0000-4000-8000-000000000000"])
 async def test_no_form_is_taken_that_this_browser_was_not_shown(
-    app: Starlette, browser: httpx2.AsyncClient, pool: Pool, admin: Person, path: str
+    app: Starlette, browser: httpx2.AsyncClient, pool: Pool, path: str, do: str
 ) -> None:
     other = await somebody(pool)
     async with browser_of(app) as stranger:
         await set_up(stranger, await somebody(pool, admin=True))
         theirs = csrf_in(await stranger.get(PEOPLE))
     for csrf in ({}, {"csrf": ""}, {"csrf": theirs}):
-        answer = await browser.post(path, data={"do": "make-admin", "id": str(other.user.id), **csrf})
+        answer = await browser.post(path, data={"do": do, "id": str(other.user.id), **csrf})
         assert (answer.status_code, "out of date" in answer.text) == (403, True)
     assert not await is_admin(pool, other)
+    assert await user_of_setup_link(pool, other.setup_token) == other.user
 
 
 @pytest.mark.parametrize("sent", [{"id": "x"}, {"id": "00000000-0000-4000-8000-000000000000"}, {}])
