@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,6 +71,20 @@ def server_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise wrong
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/').removesuffix('/mcp')}"
+
+
+def require_private_way(server: str) -> None:
+    """Make sure that nobody on the way to a server can read the tokens that it gives.
+
+    Raises:
+        Refused: it is http, and not on this machine.
+    """
+    parts = urlsplit(server_url(server))
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+        raise Refused(
+            f"{server} is http, so whoever is on the way to it could read and use your tokens",
+            hint="Give its https URL; with --insecure, you trust everybody on the way.",
+        )
 
 
 def the_server(named: str | None, *, path: Path | None = None) -> str:
@@ -173,6 +188,13 @@ def locked(path: Path) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _signed_in(server: str, path: Path) -> Profile:

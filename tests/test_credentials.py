@@ -17,6 +17,7 @@ from clawbench.credentials import (
     fresh_profile,
     load_profile,
     remove_profile,
+    require_private_way,
     save_profile,
     server_url,
     servers,
@@ -134,3 +135,35 @@ def test_tokens_are_not_shown_when_a_profile_is_printed() -> None:
 def test_what_is_no_server_is_refused(text: str) -> None:
     with pytest.raises(InvalidArguments):
         server_url(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "http://clawbench.test",
+            "http://192.0.2.7:8100/mcp",
+            "http://localhost.clawbench.test",
+            "http://[2001:db8::1]",
+        ),
+        *("http://127.0.0.1.clawbench.test", "HTTP://10.0.0.1"),
+    ],
+)
+def test_a_way_that_others_can_listen_on_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match="http, so whoever is on the way") as refused:
+        require_private_way(text)
+    assert "https" in refused.value.what_next
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://clawbench.test",
+        "http://127.0.0.1:8100",
+        "http://127.0.0.2",
+        "http://[::1]:8100/mcp",
+        "http://LOCALHOST:1",
+    ],
+)
+def test_https_and_this_machine_are_private_ways(text: str) -> None:
+    require_private_way(text)

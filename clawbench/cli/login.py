@@ -23,11 +23,15 @@ auth = typer.Typer(no_args_is_help=True, help="Credentials for MCP clients.")
 def login(
     server: Server = None,
     agent: Annotated[str | None, typer.Option(help="The agent name to sign in as; the page asks otherwise.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Also over http to another machine.")] = False,
 ) -> None:
     """Sign in with a browser, here or anywhere: prints a URL and a code, and waits."""
     from clawbench.device_login import log_in
 
-    profile = run(log_in(credentials.the_server(server), _show, agent_name=agent))
+    server = credentials.the_server(server)
+    if not insecure:
+        credentials.require_private_way(server)
+    profile = run(log_in(server, _show, agent_name=agent))
     credentials.save_profile(profile)
     print(f"signed in to {profile.server} as {profile.agent_name}")
 

@@ -29,6 +29,7 @@ from tests.support.stack import served
 
 AT_ONCE = 8
 GONE = "http://127.0.0.1:1"
+AWAY = "0.0.0.0"  # noqa: S104 - not a loopback address, and yet refuses a connection at once
 CLIENTS_WAIT_S = 10.0
 
 
@@ -196,6 +197,17 @@ async def test_a_server_that_is_away_is_noticed_only_when_the_token_has_expired(
     assert token_in(await home.run("auth", "headers")) == kept.access_token
     home.keep(elsewhere, left=timedelta(seconds=-1))
     assert is_told(await home.run("auth", "headers"), GONE, "does not answer")
+
+
+async def test_nobody_signs_in_over_plain_http_to_another_machine_unless_they_insist(
+    home: Home, profile: Profile
+) -> None:
+    there = f"http://{AWAY}:1"
+    assert is_told(await home.run("login", "--server", there), "is http", "https URL", "--insecure")
+    assert is_told(await home.run("login", "--server", there, "--insecure"), there, "does not answer")
+    kept = home.keep(replace(profile, server=there), left=timedelta(hours=1))
+    assert is_told(await home.run("login"), "is http")
+    assert token_in(await home.run("auth", "headers")) == kept.access_token
 
 
 async def test_a_server_that_never_answers_keeps_no_client_waiting_for_longer_than_it_would(
