@@ -14,6 +14,10 @@ PROMISES: Mapping[str, str] = {
     "that the runs are made under.",
     "mcp-config": "`clawbench mcp config` prints these for any server, and for Cursor; `--install` writes them into "
     "the client's own configuration.",
+    "real-clients": "Claude Code 2.1, Codex 0.169 and OpenCode 1.18 sign in through the browser and take a run to its "
+    "score, also when their token ends on the way (`scripts/canary`).",
+    "conformance": "The MCP conformance suite passes for 2025-11-25 (30 of 30) and 2026-07-28 (37 of 37) with its own "
+    "fixtures behind our endpoint",
     "device-login": "`clawbench login --server URL` prints a URL and a code, and a token arrives once a person has "
     "approved the code on the page.",
     "auth-headers": "`clawbench auth headers --server URL` prints it for clients that ask a program for their "

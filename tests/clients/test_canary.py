@@ -167,6 +167,7 @@ async def test_the_header_helper_carries_a_client_across_the_end_of_its_token(
 
 
 @each_client
+@pytest.mark.promise("real-clients")
 async def test_a_client_signs_in_with_a_browser_and_goes_on_when_its_token_ends(
     client: Client, world: World, place: Place
 ) -> None:

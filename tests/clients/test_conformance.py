@@ -83,6 +83,7 @@ async def test_the_real_server_checks_headers_against_the_body(world: World, sui
 
 
 @each_revision
+@pytest.mark.promise("conformance")
 async def test_the_suites_own_fixtures_behind_our_door_pass_everything(revision: str, suite: Suite, tell: Tell) -> None:
     port = free_port()
     async with served(build_fixture_app(), port):
