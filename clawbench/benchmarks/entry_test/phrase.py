@@ -10,6 +10,8 @@ from functools import lru_cache
 
 _BETWEEN_DIGITS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-") | {"\u2019": "'"})
+_MARKS = re.compile(r"(?<!\w)[*_`]+|[*_`]+(?!\w)")
+"""Markdown around words: ``**250** MWh``."""
 _WORDS_BETWEEN = 2
 """How many words may stand between a negation and what it negates: ``not a clear case``."""
 
@@ -35,9 +37,10 @@ class Phrases:
 
 
 def normalised(text: str) -> str:
-    """One form for the spellings of a text: case-folded, single spaces, plain dashes, no commas in thousands."""
-    plain = unicodedata.normalize("NFKC", text).translate(_DASHES).casefold()
-    return _BETWEEN_DIGITS.sub("", " ".join(plain.split()))
+    """One form for the spellings of a text: case-folded, single spaces, plain dashes, no commas in thousands, no marks
+    of Markdown."""
+    plain = unicodedata.normalize("NFKC", text).translate(_DASHES).casefold().replace("|", " ")
+    return _BETWEEN_DIGITS.sub("", " ".join(_MARKS.sub("", plain).split()))
 
 
 def leaks(text: str, secret: str) -> bool:

@@ -27,6 +27,11 @@ from clawbench.benchmarks.entry_test.phrase import Phrases, leaks, normalised
         ("12", "lines 12,13", False),
         ("straße", "STRASSE", True),
         ("a.b", "axb", False),
+        ("250 mwh", "It saves **250** MWh", True),
+        ("12 %", "| share | `12` % |", True),
+        ("by tuesday", "_by_ __Tuesday__", True),
+        ("snake_case", "in snake_case", True),
+        ("23", "2*3", False),
     ],
 )
 def test_a_phrase_is_found_as_whole_words_however_it_is_written(phrase: str, text: str, said: bool) -> None:
