@@ -30,6 +30,7 @@ CALLS = 40
 """Calls of each client in one repetition."""
 CHEAP_CALLS = 500
 CLAIMS = 100
+CLAIMS_A_SECOND = 4000
 IDLE_RUNS = 8
 TICK_S = 0.01
 """What the kernel counts CPU time in."""
@@ -253,7 +254,9 @@ async def claims(world: World, repetitions: int) -> list[Line]:
             speeds.append(await _paced([_claimed(world, row) for row in rows]))
             ratios.append(smallest / speeds[-1])
         work = f"claim + record, {connections} connection{'s' if connections > 1 else ''}"
-        lines.append(at_most(work, f"{median(speeds):.0f}/s", median(ratios), 1.5, "2 commits"))
+        speed = median(speeds)
+        goal, met = f"≥ {CLAIMS_A_SECOND}/s", speed >= CLAIMS_A_SECOND
+        lines.append(Line(work=work, figure=f"{speed:.0f}/s", ratio=median(ratios), goal=goal, met=met))
     return lines
 
 

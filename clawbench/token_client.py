@@ -152,6 +152,9 @@ async def discover(client: httpx2.AsyncClient, server: str) -> Metadata:
     metadata = read(Metadata, await send(client, "GET", f"{server}/.well-known/oauth-authorization-server"))
     if metadata.issuer != server:
         raise Refused(f"this server calls itself {metadata.issuer}", hint=f"Log in with --server {metadata.issuer}.")
+    endpoints = (metadata.device_authorization_endpoint, metadata.token_endpoint, metadata.revocation_endpoint)
+    if not all(endpoint is None or endpoint.startswith(f"{server}/") for endpoint in endpoints):
+        raise Refused("this server has its tokens handed out elsewhere", hint="It is not a ClawBench server.")
     return metadata
 
 

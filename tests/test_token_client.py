@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from clawbench.credentials import Profile
 from clawbench.device_login import Prompt, log_in
-from clawbench.errors import NotAuthenticated, Unavailable
+from clawbench.errors import NotAuthenticated, Refused, Unavailable
 from clawbench.model.secret import typed
 from clawbench.oauth.bearer import authenticate
 from clawbench.store.db import Pool
@@ -134,3 +134,22 @@ async def test_what_a_server_says_of_a_person_cannot_act_on_their_terminal(profi
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(evil)) as line:
         with pytest.raises(Unavailable, match="does not answer as a ClawBench server does"):
             await identity(profile, client=line)
+
+
+@pytest.mark.parametrize("named", ["http://clawbench.test/oauth/token", "https://clawbench.test.evil.test/oauth/token"])
+async def test_a_server_that_names_a_token_endpoint_elsewhere_is_sent_nothing(named: str) -> None:
+    asked = list[str]()
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        told = {
+            "issuer": ORIGIN,
+            "device_authorization_endpoint": f"{ORIGIN}/oauth/device_authorization",
+            "token_endpoint": named,
+        }
+        return httpx2.Response(200, json=told)
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+        with pytest.raises(Refused, match="elsewhere"):
+            await log_in(ORIGIN, lambda _: None, client=client)
+    assert asked == ["/.well-known/oauth-authorization-server"]
