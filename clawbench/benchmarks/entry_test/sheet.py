@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 from typing import assert_never
 
@@ -154,6 +154,17 @@ def at_random(payload: PublicPayload, chance: Mulberry32) -> Sheet:
     return form.filled(many, choice, " ".join(chance.choice(words) for _ in words[:50]))
 
 
+def longest(payload: PublicPayload, key: GoldKey) -> Sheet:
+    """As many ids as are right, those with the longest texts, for who goes by the look of a list."""
+    form, right, lengths = form_of(payload), reference(key), _lengths(payload)
+
+    def ranked(ids: Sequence[str]) -> list[str]:
+        return sorted(ids, key=lambda each: lengths.get(each, 0), reverse=True)
+
+    many = {field: ranked(ids)[: _size(right[field])] for field, ids in form.many.items()}
+    return form.filled(many, ranked(form.one[1])[0] if form.one else None, "")
+
+
 def prompt_of(payload: PublicPayload) -> str:
     """All text that the payload has."""
     return "\n".join(_texts(asdict(payload)))
@@ -171,6 +182,30 @@ def _texts(value: object) -> Iterator[str]:
                 yield from _texts(each)  # pyright: ignore[reportUnknownArgumentType]
         case _:
             raise TypeError(f"a payload holds no {type(value).__name__}")
+
+
+def _lengths(payload: PublicPayload) -> Mapping[str, int]:
+    """How long the text of each id is."""
+    match payload:
+        case LearningGrowthPayload():
+            options = (*payload.focus_options, *payload.principle_options, *payload.next_step_options)
+        case SocialInteractionPayload():
+            options = (*payload.action_options, *payload.signal_options, *payload.response_options)
+        case SafetyDefensePayload():
+            options = ()
+        case ToolUsagePayload():
+            return {tool.name: len(tool.description) for tool in payload.tools}
+        case InformationRetrievalPayload():
+            return {source.id: len(source.text) for source in payload.sources}
+        case OutcomeDeliveryPayload():
+            options = (*payload.plan_options, *payload.metric_options, *payload.execution_options)
+        case _:
+            assert_never(payload)
+    return {option.id: len(option.text) for option in options}
+
+
+def _size(picked: object) -> int:
+    return len(picked) if isinstance(picked, Sized) else 0
 
 
 def _ids(options: Options) -> tuple[str, ...]:

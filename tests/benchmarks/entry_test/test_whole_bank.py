@@ -26,6 +26,7 @@ from clawbench.benchmarks.entry_test.sheet import (
     echo,
     empty,
     everything,
+    longest,
     prompt_of,
     reference,
 )
@@ -69,6 +70,8 @@ def sheets(case: RunCase, other: RunCase, chance: Mulberry32) -> dict[str, Sheet
     }
     if case.public.dimension is Dimension.SAFETY_DEFENSE:
         told |= {f"echo, always {action}": sheet for action, sheet in zip(Action, repeated, strict=True)}
+    else:
+        told["longest"] = longest(payload, case.key)
     return told
 
 
