@@ -20,7 +20,7 @@ from clawbench.store.users import user_named
 from tests.clients.browser import AGENT, PERSON, at_browser
 from tests.clients.npm import client_packages
 from tests.clients.programs import Place
-from tests.support.engine import containers_of, remove_containers_of
+from tests.support.engine import left_of, remove_containers_of
 from tests.support.process import Installation
 
 TASK = "almanac-history"
@@ -58,7 +58,7 @@ async def world(open_dir: Path) -> AsyncGenerator[World]:
                 await create_agent(pool, owner_id=person.id, name=AGENT)
                 async with at_browser(installation.url, setup) as browser:
                     yield World(installation=installation, pool=pool, browser=browser)
-                assert await containers_of(instance) == []
+                assert await left_of(instance) == []
             finally:
                 await pool.close()
                 await remove_containers_of(instance)

@@ -10,7 +10,7 @@ from pytest_asyncio import fixture as async_fixture
 from clawbench.store import installation as row
 from clawbench.store.embedded.server import embedded_postgres
 from clawbench.store.pool import connect
-from tests.support.engine import containers_of, remove_containers_of
+from tests.support.engine import left_of, remove_containers_of
 from tests.support.process import SETUP_LINE, Installation
 
 TASK = "conveyor-shifts"
@@ -32,7 +32,7 @@ async def installation(open_dir: Path) -> AsyncGenerator[Installation]:
             f"{TASK}: ready",
         ]
         yield installation
-        assert await containers_of(instance) == []
+        assert await left_of(instance) == []
         rest = await installation.down()
         assert not rest or SETUP_LINE.fullmatch(rest), "after the ready line at most a setup link"
     finally:

@@ -18,7 +18,7 @@ from clawbench.model.gate import GATES
 from tests.journeys.conftest import TASK
 from tests.sign_in_app import PASSWORD, send
 from tests.support.client import Agent, fresh_id, signed_in, text_of
-from tests.support.engine import container_of, docker
+from tests.support.engine import GONE_WITHIN_S, container_of, docker
 from tests.support.process import Installation
 
 SOLUTION = (SHIPPED_TASKS / TASK / "solution" / "solve.sh").read_text()
@@ -174,7 +174,9 @@ async def finish(installation: Installation, agent: Agent, run_id: str, start_id
         again
     )
     assert await seen_by_anybody(installation, run_id) == PRIVATE
-    assert await container_of(f"cb-{run_id}") is None
+    async with asyncio.timeout(GONE_WITHIN_S):
+        while await container_of(f"cb-{run_id}") is not None:  # noqa: ASYNC110 - the engine tells nobody
+            await asyncio.sleep(0.05)
 
 
 async def judge(installation: Installation, run_id: str) -> None:

@@ -17,7 +17,7 @@ from clawbench.store import installation as row
 from clawbench.store.db import Connection, Row
 from clawbench.store.pool import connect
 from tests.support.client import fresh_id, signed_in, text_of
-from tests.support.engine import containers_of, remove_containers_of
+from tests.support.engine import left_of, remove_containers_of
 from tests.support.pooler import CANNOT_BE_HAD, can_be_had, transaction_pooler
 from tests.support.process import Installation
 from tests.support.tasks import write_task
@@ -67,7 +67,7 @@ async def pair(open_dir: Path, empty_database_url: str) -> AsyncGenerator[Pair]:
                 token = (await pooled.ok("admin", "token", "--agent", "Tester_agent")).strip()
                 yield Pair(pooled_url=pooled_url, pooled=pooled, direct=direct, token=token)
                 await pooled.ok("tick")
-                assert await containers_of(instance) == []
+                assert await left_of(instance) == []
             finally:
                 await remove_containers_of(instance)
         finally:

@@ -21,7 +21,7 @@ from clawbench.store import installation as row
 from clawbench.store.pool import connect
 from tests.support.client import LONGEST_S, fresh_id
 from tests.support.client import signed_in as stock_client
-from tests.support.engine import container_of, containers_of, docker, remove_containers_of
+from tests.support.engine import container_of, docker, left_of, remove_containers_of
 from tests.support.postgres import OwnPostgres, own_postgres
 from tests.support.process import Installation
 from tests.support.tasks import write_task
@@ -165,7 +165,7 @@ async def server(open_dir: Path) -> AsyncGenerator[Server]:
             async with httpx2.AsyncClient(base_url=plane.url, timeout=LONGEST_S) as http:
                 yield Server(postgres=postgres, plane=plane, token=token, http=http)
             await plane.ok("tick")
-            assert await containers_of(instance) == []
+            assert await left_of(instance) == []
             assert process is not None
             assert process.returncode is None
             assert "Traceback" not in plane.log.read_text()

@@ -16,7 +16,7 @@ from clawbench.store import installation as row
 from clawbench.store.embedded.server import embedded_postgres
 from clawbench.store.pool import connect
 from tests.support.client import Agent, fresh_id, signed_in
-from tests.support.engine import containers_of
+from tests.support.engine import left_of
 from tests.support.process import Installation
 from tests.support.tasks import write_task
 
@@ -35,7 +35,7 @@ async def control_plane(open_dir: Path) -> AsyncGenerator[Installation]:
         async with embedded_postgres(plane.directory) as url, connect(url) as conn:
             instance = str(await row.id_of(conn))
         yield plane
-        assert await containers_of(instance) == []
+        assert await left_of(instance) == []
     finally:
         await plane.kill()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 INSTANCE = "clawbench.instance"
+GONE_WITHIN_S = 15.0
 
 
 async def docker(*arguments: str) -> str:
@@ -20,6 +22,14 @@ async def docker(*arguments: str) -> str:
 async def containers_of(instance: str) -> list[str]:
     """Sandbox ids of the containers labelled with an installation, running or not."""
     return await _labelled(f"{INSTANCE}={instance}", '{{.Label "clawbench.sandbox"}}')
+
+
+async def left_of(instance: str) -> list[str]:
+    """Those that are still there after what was under way had time to end: a score is told before its sandboxes go."""
+    until = monotonic() + GONE_WITHIN_S
+    while (left := await containers_of(instance)) and monotonic() < until:  # noqa: ASYNC110 - the engine tells nobody
+        await asyncio.sleep(0.05)
+    return left
 
 
 async def container_of(sandbox_id: str) -> str | None:

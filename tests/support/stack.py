@@ -29,7 +29,7 @@ from clawbench.settings import Settings
 from clawbench.store.pool import connect
 from tests.sign_in_app import Person, somebody
 from tests.support.client import Agent, fresh_id, signed_in
-from tests.support.engine import containers_of, remove_containers_of
+from tests.support.engine import left_of, remove_containers_of
 from tests.support.process import free_port
 from tests.support.tasks import write_task
 
@@ -166,7 +166,7 @@ async def opened(database_url: str, directory: Path, *, work: bool = True) -> As
             async with served(build_app(deps, work=work), settings.port):
                 yield Stack(deps=deps, url=settings.origin)
             await end_all(deps)
-            assert await containers_of(instance) == []
+            assert await left_of(instance) == []
     finally:
         await remove_containers_of(instance)
 
